@@ -20,6 +20,7 @@ public struct Command: Sendable {
         case queueCreate, queueList, queueDescribe, queueCapacity, queueSend, queueReceive, queuePurge, queueRedrive
         case queueDelete
         case forwarderList
+        case subscriptionList
         case jobList, jobDescribe, jobCancel
         case completion, version
     }

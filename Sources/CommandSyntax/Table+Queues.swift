@@ -79,6 +79,21 @@ extension CommandTable {
         ])
 }
 
+extension CommandTable {
+    static let subscription = Command(
+        "subscription", "See how the subscriptions that push queues to receivers do",
+        discussion: [
+            "Subscriptions are made by the section subscriptions of the configuration file. The gateway answers, by /stats: with admin.listener, "
+                + "--http names that."
+        ],
+        subcommands: [
+            Command(
+                "list", aliases: ["ls"],
+                "List subscriptions: what their receivers have taken, what is left, and what is in the way",
+                action: .subscriptionList, options: [CommonOptions.json] + QueueOptions.gateway)
+        ])
+}
+
 /// Options of `millrace queue …`.
 public enum QueueOptions {
     public static let order = Option<Order>(

@@ -9,7 +9,8 @@ public enum CommandTable {
             "A size may have a unit (64KiB, 1MiB, 2GB), a time too (500ms, 30s, 12h, 7d), wherever one is taken.",
         ],
         subcommands: [
-            serve, config, gateway, cluster, topic, produce, consume, queue, forwarder, job, group, user, acl, key,
+            serve, config, gateway, cluster, topic, produce, consume, queue, forwarder, subscription, job, group, user,
+            acl, key,
             quota,
             log, bench, trace, mockEvents, completion, version,
         ])

@@ -88,7 +88,7 @@ public enum ConsoleProgram {
         case .queuePurge: try QueueCommands.purge(invocation, console)
         case .queueRedrive: try QueueCommands.redrive(invocation, console)
         case .queueDelete: try QueueCommands.delete(invocation, console)
-        case .forwarderList: try ForwarderCommands.list(invocation, console)
+        case .forwarderList, .subscriptionList: try TakerCommands.list(invocation, console)
         case .jobList, .jobDescribe, .jobCancel: try performOnJobs(invocation, console)
         case .groupList: try GroupCommands.list(invocation, console)
         case .groupDescribe: try GroupCommands.describe(invocation, console)
@@ -131,7 +131,7 @@ public enum ConsoleProgram {
 }
 
 extension Invocation {
-    fileprivate var action: Command.Action {
+    var action: Command.Action {
         guard let action = command.action else {
             preconditionFailure("\(name) was parsed as a command with an action")
         }

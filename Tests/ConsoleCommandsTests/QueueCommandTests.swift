@@ -1,5 +1,9 @@
+import BrokerCore
 import Foundation
+import Security
 import Testing
+
+@testable import Server
 
 /// `millrace queue …` against a gateway of this process.
 @Suite struct QueueCommandTests {
@@ -50,6 +54,28 @@ import Testing
         }
         #expect(try list().errors.contains("no forwarders"))
         #expect(try list("--json").output == "{}\n")
+    }
+
+    @Test func subscriptionsAreListed() throws {
+        let harness = try CommandHarness(["http.enable": "true"])
+        func list(_ words: String...) throws -> CommandRun {
+            try CommandRun.of(
+                ["subscription", "list", "--http", harness.httpAddress] + words + CommandHarness.patience)
+        }
+        #expect(try list().errors.contains("no subscriptions"))
+        let push = SubscriptionDefinition(
+            name: "push", from: "jobs", url: "https://worker/batch?key=1", signingKey: Secret(copying: [1]))
+        harness.node.broker.subscriptions.replace([push]) { _ in Nowhere() }
+        let lines = try list().lines
+        #expect(lines.first?.contains("FAILED RECORDS  UNDER WAY  LAG") == true, "\(lines)")
+        #expect(lines.last?.hasPrefix("push  jobs  https://worker/batch  ") == true, "\(lines)")
+        #expect(try JSON(list("--json").output)["push"]["records"].integer == 0)
+    }
+
+    /// Where nothing is ever pushed to, as the queue is not there.
+    private final class Nowhere: PushDestination {
+        func connection() -> any PushConnection { preconditionFailure("there is nothing to push") }
+        func interrupt() {}
     }
 
     @Test func theKeyIsReadFromAFile() throws {
