@@ -1,3 +1,4 @@
+import BrokerTestKit
 import ByteBuffers
 import Testing
 
@@ -14,7 +15,10 @@ import Testing
 
     /// Reads a form in pieces of so many bytes.
     private static func read(_ text: String, by size: Int = .max, boundary: String = "b") -> Read {
-        let bytes = Array(text.utf8)
+        read(Array(text.utf8), by: size, boundary: boundary)
+    }
+
+    private static func read(_ bytes: [UInt8], by size: Int, boundary: String = "b") -> Read {
         let form = MultipartForm(boundary: Array(boundary.utf8), piece: 64 << 10)
         var (read, file) = (Read(), [UInt8]())
         var at = 0
@@ -45,6 +49,27 @@ import Testing
             for size in 1...text.utf8.count {
                 let read = Self.read(text, by: size)
                 #expect(read == Read(file: file, name: "a.csv", type: "text/csv"), "\(size) of \(text)")
+            }
+        }
+    }
+
+    /// Whatever comes, in pieces it is taken, or refused, as it is whole.
+    @Test func thePiecesOfAnyFormDoNotMatter() {
+        let words = ["\r\n--b", "--", "\r\n", "\r", "-", ": ", "\r\n\r\n", "; name=file", "\0", "é", Self.usual].map {
+            Array($0.utf8)
+        }
+        for seed in testSeeds(200) {
+            var random = SeededRandom(seed: seed)
+            var form = Array((Self.usual + "a,b\r\n1,2\r\n--b--\r\n").utf8)
+            for _ in 0..<(1 + random.below(4)) {
+                let place = random.below(form.count)
+                let end = min(form.count, place + random.below(12))
+                form.replaceSubrange(place..<end, with: random.below(3) == 0 ? [] : words[random.below(words.count)])
+                if random.below(40) == 0 { form.insert(contentsOf: repeatElement(0x61, count: 4200), at: place) }
+            }
+            let whole = Self.read(form, by: .max)
+            for size in [1, 2, 7, 61] {
+                #expect(Self.read(form, by: size) == whole, "seed \(seed), by \(size)")
             }
         }
     }

@@ -7,7 +7,7 @@ import Glibc
 private let targets: [String: @Sendable (UnsafeRawBufferPointer) -> Void] = [
     "messages": fuzzMessages, "handlers": fuzzHandlers, "batches": fuzzBatches, "recovery": fuzzRecovery,
     "http": fuzzHTTP, "http2": fuzzHTTP2, "json": fuzzJSON, "tls": fuzzTLS, "tokens": fuzzTokens, "sasl": fuzzSasl,
-    "signatures": fuzzSignatures, "sqs": fuzzSQS,
+    "signatures": fuzzSignatures, "sqs": fuzzSQS, "multipart": fuzzMultipart,
 ]
 
 private let target: @Sendable (UnsafeRawBufferPointer) -> Void = {
