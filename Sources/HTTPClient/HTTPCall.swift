@@ -7,15 +7,17 @@ public struct HTTPCall: Sendable {
         case anybody
         /// This machine alone.
         case loopback
-        /// Anybody but addresses of the link (169.254.0.0/16, fe80::/10), at which machines of clouds find their credentials; those of the
-        /// list are taken.
-        case notLinkLocal(except: [NetworkAddress])
+        /// Anybody but where machines of clouds find their credentials (`NetworkAddress.isMetadata`); those of the list are taken.
+        case notMetadata(except: [NetworkAddress])
+        /// The internet at large (`NetworkAddress.isGlobal`), and networks of the list.
+        case global(or: [NetworkRange])
 
         func contains(_ address: NetworkAddress) -> Bool {
             switch self {
             case .anybody: true
             case .loopback: address.isLoopback
-            case .notLinkLocal(let exceptions): !address.isLinkLocal || exceptions.contains(address)
+            case .notMetadata(let exceptions): !address.isMetadata || exceptions.contains(address)
+            case .global(let networks): address.isGlobal || networks.contains { $0.contains(address) }
             }
         }
     }
@@ -52,6 +54,10 @@ public struct HTTPAnswer: Sendable {
     public var body: [UInt8]
     /// As it is written; nil: there is none.
     public var retryAfter: String?
+    /// Where else it is to be looked for, as it is written; nil: the answer does not say.
+    public var location: String?
+    /// The values of the fields Link, as they are written.
+    public var links: [String] = []
 
     public init(status: Int, body: [UInt8], retryAfter: String? = nil) {
         (self.status, self.body, self.retryAfter) = (status, body, retryAfter)
@@ -61,8 +67,10 @@ public struct HTTPAnswer: Sendable {
 /// Why there is no answer.
 public struct HTTPCallFailure: Error, Equatable, Sendable {
     public enum Kind: Sendable {
-        /// Nothing was sent: there was no connection, or none that may be.
+        /// Nothing was sent: there was no connection.
         case notSent
+        /// Nothing was sent, for the address is none that may be called.
+        case forbidden
         /// The request was sent, or a part of it, and nobody knows what came of it.
         case lost
         case timedOut

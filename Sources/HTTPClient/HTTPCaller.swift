@@ -43,16 +43,20 @@ public final class HTTPCaller {
             throw HTTPCallFailure(.tooLong, "the answer is longer than \(call.maxBodyBytes) bytes")
         }
         guard code == CURLE_OK else {
-            let reason =
-                incoming.refused.map { "\($0) is no address that may be called" }
-                ?? curl.errorText(code).map { String(cString: $0) } ?? "error \(code.rawValue) of libcurl"
             let wasSent = millrace_curl_number(curl.getInfo, transfer, CURLINFO_REQUEST_SIZE) > 0
+            if !wasSent, let refused = incoming.refused {
+                throw HTTPCallFailure(.forbidden, "\(refused) is no address that may be called")
+            }
+            let reason =
+                curl.errorText(code).map { String(cString: $0) } ?? "error \(code.rawValue) of libcurl"
             if !wasSent { throw HTTPCallFailure(.notSent, reason) }
             throw HTTPCallFailure(code == CURLE_OPERATION_TIMEDOUT ? .timedOut : .lost, reason)
         }
-        return HTTPAnswer(
+        var answer = HTTPAnswer(
             status: millrace_curl_number(curl.getInfo, transfer, CURLINFO_RESPONSE_CODE), body: incoming.body,
             retryAfter: incoming.retryAfter)
+        (answer.location, answer.links) = (incoming.location, incoming.links)
+        return answer
     }
 
     private func set(
@@ -123,6 +127,8 @@ private final class IncomingAnswer {
     var body: [UInt8] = []
     var isTooLong = false
     var retryAfter: String?
+    var location: String?
+    var links: [String] = []
     /// The address that was not called.
     var refused: NetworkAddress?
     let isStopping: @Sendable () -> Bool
@@ -155,12 +161,22 @@ private final class IncomingAnswer {
             isTooLong = true
             return 0
         }
-        let name = "retry-after:"
-        if line.count > name.utf8.count, zip(line, name.utf8).allSatisfy({ $0 | 0x20 == $1 | 0x20 }) {
-            let value = line.dropFirst(name.utf8.count).filter { $0 > 0x20 && $0 < 0x7f }
-            retryAfter = String(decoding: value, as: UTF8.self)
-        }
+        // Of an answer that only says that another one follows nothing is kept.
+        if line.starts(with: "HTTP/".utf8) { (retryAfter, location, links) = (nil, nil, []) }
+        if let value = Self.value(of: "retry-after:", in: line) { retryAfter = value }
+        if let value = Self.value(of: "location:", in: line) { location = value }
+        if let value = Self.value(of: "link:", in: line) { links.append(value) }
         return line.count
+    }
+
+    /// What stands behind the name, without space around it; nil: it is another field.
+    private static func value(of name: String, in line: UnsafeRawBufferPointer) -> String? {
+        guard line.count > name.utf8.count, zip(line, name.utf8).allSatisfy({ $0 | 0x20 == $1 | 0x20 }) else {
+            return nil
+        }
+        let value = line.dropFirst(name.utf8.count).drop { $0 <= 0x20 }
+        guard let last = value.lastIndex(where: { $0 > 0x20 }) else { return "" }
+        return String(decoding: value[...last], as: UTF8.self)
     }
 
     func mayConnect(to address: UnsafePointer<sockaddr>?) -> Bool {

@@ -64,7 +64,7 @@ final class AlarmPosts {
     private func send(_ post: Post, _ nowMs: Int64, _ isStopping: @escaping @Sendable () -> Bool) -> String? {
         var call = SignedCall.make(
             post.id, to: post.webhook.url, post.body, key: post.webhook.signingKey,
-            reach: .notLinkLocal(except: []), maxBodyBytes: Self.maxAnswerBytes, atMs: nowMs)
+            reach: .notMetadata(except: []), maxBodyBytes: Self.maxAnswerBytes, atMs: nowMs)
         (call.connectTimeoutMs, call.timeoutMs) = (Self.timeoutMs, Self.timeoutMs)
         do throws(HTTPCallFailure) {
             let caller = if let known = self.caller { known } else { try HTTPCaller() }

@@ -61,7 +61,7 @@ final class WebhookDestination: PushDestination {
         let body = PushEvent.body(messages, of: definition.from, settings, region: region)
         var call = SignedCall.make(
             SignedCall.newID(), to: definition.url, body, key: definition.signingKey,
-            reach: .notLinkLocal(except: definition.linkLocal), maxBodyBytes: Self.maxAnswerBytes, atMs: nowMs)
+            reach: .notMetadata(except: definition.linkLocal), maxBodyBytes: Self.maxAnswerBytes, atMs: nowMs)
         call.authorities = definition.authorityFile
         call.connectTimeoutMs = min(Self.connectTimeoutMs, Int(definition.timeoutMs))
         call.timeoutMs = Int(definition.timeoutMs)
@@ -73,7 +73,7 @@ final class WebhookDestination: PushDestination {
 enum PushAnswer {
     static func outcome(_ failure: HTTPCallFailure) -> PushOutcome {
         switch failure.kind {
-        case .notSent: .untouched(PushFailure(.unreachable, failure.reason), pauseMs: nil)
+        case .notSent, .forbidden: .untouched(PushFailure(.unreachable, failure.reason), pauseMs: nil)
         case .lost: .failed(PushFailure(.lost, failure.reason))
         case .timedOut: .failed(PushFailure(.timedOut, failure.reason))
         case .tooLong: .failed(PushFailure(.unreadable, failure.reason))

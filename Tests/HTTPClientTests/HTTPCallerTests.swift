@@ -8,7 +8,7 @@ import Testing
 /// Libcurl against a server of the test's on the loopback.
 @Suite struct HTTPCallerTests {
     private func call(_ url: String, _ change: (inout HTTPCall) -> Void = { _ in }) -> HTTPCall {
-        var call = HTTPCall(url: url, reach: .notLinkLocal(except: []), maxBodyBytes: 1000)
+        var call = HTTPCall(url: url, reach: .notMetadata(except: []), maxBodyBytes: 1000)
         call.body = Array("the body".utf8)
         change(&call)
         return call
@@ -109,19 +109,35 @@ import Testing
     @Test func addressesThatMayNotBeCalledAreNot() throws {
         let server = try HTTPReceiver { _ in HTTPReceiver.answer("200 OK") }
         defer { server.stop() }
-        for url in ["http://169.254.169.254/latest", "http://[fe80::1]/", "http://[::ffff:169.254.1.1]/"] {
+        for url in [
+            "http://169.254.169.254/latest", "http://[fe80::1]/", "http://[::ffff:169.254.1.1]/",
+            "http://[fd00:ec2::254]/", "http://[fd20:ce::254]/", "http://[64:ff9b::a9fe:a9fe]/",
+        ] {
             let result = perform(call(url) { $0.timeoutMs = 2000 })
             guard case .failure(let failure) = result else {
                 Issue.record("\(url) was called")
                 continue
             }
-            #expect(failure.kind == .notSent && failure.reason.contains("may be called"), "\(failure)")
+            #expect(failure.kind == .forbidden && failure.reason.contains("may be called"), "\(failure)")
         }
         #expect(kind(perform(call(server.url) { $0.reach = .loopback })) == nil)
         #expect(kind(perform(call(server.url) { $0.reach = .anybody })) == nil)
         let listed = try #require(NetworkAddress("169.254.1.1"))
-        #expect(HTTPCall.Reach.notLinkLocal(except: [listed]).contains(listed))
-        #expect(!HTTPCall.Reach.notLinkLocal(except: []).contains(listed))
+        #expect(HTTPCall.Reach.notMetadata(except: [listed]).contains(listed))
+        #expect(!HTTPCall.Reach.notMetadata(except: []).contains(listed))
         #expect(!HTTPCall.Reach.loopback.contains(try #require(NetworkAddress("10.0.0.1"))))
+        // This machine is not the internet at large, unless it is named.
+        #expect(kind(perform(call(server.url) { $0.reach = .global(or: []) })) == .forbidden)
+        let named = try #require(NetworkRange("127.0.0.0/8"))
+        #expect(kind(perform(call(server.url) { $0.reach = .global(or: [named]) })) == nil)
+    }
+
+    @Test func fieldsOfAnAnswerAreTold() throws {
+        let fields = "Location: /else?a=b \r\nLINK:  <http://h/2>; rel=\"next\"\r\nlink: <x>; rel=last\r\n"
+        let server = try HTTPReceiver { _ in HTTPReceiver.answer("302 Found", fields: fields) }
+        defer { server.stop() }
+        let answer = try perform(call(server.url)).get()
+        #expect(answer.location == "/else?a=b" && answer.retryAfter == nil)
+        #expect(answer.links == ["<http://h/2>; rel=\"next\"", "<x>; rel=last"])
     }
 }

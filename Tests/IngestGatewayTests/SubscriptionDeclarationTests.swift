@@ -60,7 +60,7 @@ import Testing
         ("s: {from: q, to: \"http://a/\", secret: key, batch: {bytes: 7MiB}}", "subscriptions.s.batch.bytes"),
         ("s: {from: q, to: \"http://a/\", secret: key, concurrency: 33}", "subscriptions.s.concurrency"),
         ("s: {from: q, to: \"http://a/\", secret: key, timeout: 16m}", "subscriptions.s.timeout"),
-        ("s: {from: q, to: \"http://a/\", secret: key, link_local: 10.0.0.1}", "is no address of 169.254"),
+        ("s: {from: q, to: \"http://a/\", secret: key, link_local: 10.0.0.1}", "is none of the addresses"),
         ("s: {from: q, to: \"http://a/\", secret: key, sign: no}", "subscriptions.s"),
     ])
     func whatIsWrongIsTold(_ entry: String, _ reason: String) {

@@ -97,8 +97,10 @@ struct SubscriptionDeclaration {
         }
         return places.compactMap { place in
             guard let text = place.text() else { return nil }
-            if let address = NetworkAddress(text), address.isLinkLocal { return address }
-            place.refuse("is no address of 169.254.0.0/16 or fe80::/10", remedy: "Others need not be listed")
+            if let address = NetworkAddress(text), address.isMetadata { return address }
+            place.refuse(
+                "is none of the addresses at which clouds give credentials, such as 169.254.0.0/16 and fe80::/10",
+                remedy: "Others need not be listed")
             return nil
         }
     }
