@@ -6,7 +6,9 @@ public struct Job: Equatable, Sendable {
         /// A file that a client sends.
         case upload = 1
         /// Dead letters on their way back.
-        case redrive = 2
+        case redrive
+        /// A run of a pull: pages of rows that are asked for.
+        case pull
     }
 
     /// What a redrive moves. Of its progress `accepted` are the messages that were moved, `rejected` those that stay.
@@ -37,8 +39,8 @@ public struct Job: Equatable, Sendable {
     }
 
     public let id: JobID
-    public let kind: Kind
-    /// The path by which it was asked for.
+    public var kind: Kind { redrive != nil ? .redrive : pull != nil ? .pull : .upload }
+    /// The path by which it was asked for; of a pull the address, without its query.
     public let route: String
     /// Where its rows go; of a redrive the topic of its source.
     public let topic: String
@@ -59,18 +61,19 @@ public struct Job: Equatable, Sendable {
     public internal(set) var progress = JobProgress()
     /// Of a job that runs: behind these its topics may have more of it than `progress` tells. nil: the topic is not there yet.
     public internal(set) var floors = JobFloors()
+    /// Of a pull: which, and how far it is.
+    public internal(set) var pull: PullProgress?
     /// Why it did not finish; nil: it did, or runs.
     public internal(set) var reason: String?
     /// The first rows that were not acceptable, `JobLimits.listed` at most; once it has ended.
     public internal(set) var rejected: [RejectedRow] = []
 
     public init(
-        id: JobID, route: String, topic: String, quarantine: String, owner: String?, fileName: String?,
-        createdMs: Int64,
-        floors: JobFloors = JobFloors()
+        id: JobID, route: String, topic: String, quarantine: String, owner: String?,
+        fileName: String?, createdMs: Int64, floors: JobFloors = JobFloors(), pull: PullProgress? = nil
     ) {
         self.id = id
-        kind = .upload
+        self.pull = pull
         self.route = route
         self.topic = topic
         self.quarantine = quarantine
@@ -87,7 +90,7 @@ public struct Job: Equatable, Sendable {
         id: JobID, _ redrive: Redrive, route: String, topic: String, owner: String?, createdMs: Int64
     ) {
         self.id = id
-        kind = .redrive
+        pull = nil
         self.redrive = redrive
         self.route = route
         self.topic = topic
@@ -101,21 +104,36 @@ public struct Job: Equatable, Sendable {
     /// Bytes of memory, about.
     var memoryBytes: Int {
         let texts =
-            [route, topic, quarantine, owner ?? "", fileName ?? "", reason ?? ""]
+            [route, topic, quarantine, owner ?? "", fileName ?? "", reason ?? "", pull?.name ?? "", pull?.place ?? ""]
             + (redrive.map { [$0.source, $0.destination ?? ""] } ?? [])
         let words = texts.reduce(0) { $0 + $1.utf8.count } + rejected.reduce(0) { $0 + $1.reason.utf8.count + 48 }
         return 400 + words + 8 * ((floors.topic?.offsets.count ?? 0) + (floors.quarantine?.offsets.count ?? 0))
     }
 }
 
+/// How far a run of a pull is. All rows of the pages before `place` are counted by the job's progress.
+public struct PullProgress: Equatable, Sendable {
+    public let name: String
+    /// Pages all rows of which are counted.
+    public var pages: Int64
+    /// Where the next page is, in the words of whoever pulls; nil: it is the first one.
+    public var place: String?
+
+    public init(name: String, pages: Int64 = 0, place: String? = nil) {
+        self.name = name
+        self.pages = pages
+        self.place = place
+    }
+}
+
 /// How far a job is.
 public struct JobProgress: Equatable, Sendable {
-    /// Bytes of the file, unpacked, whose rows are counted.
+    /// Bytes of the file, unpacked, whose rows are counted; of a pull those of its pages.
     public var bytes: Int64 = 0
     /// Rows that are records of the topic, and rows that are not.
     public var accepted: Int64 = 0
     public var rejected: Int64 = 0
-    /// The last line, from 1, up to which all rows are counted; 0: none.
+    /// The last line, from 1, up to which all rows are counted; 0: none. Of a pull each row is a line.
     public var line: Int64 = 0
 
     public init() {}
@@ -155,7 +173,7 @@ public struct JobFloors: Equatable, Sendable {
 
 /// A row that is no record of the topic.
 public struct RejectedRow: Equatable, Sendable {
-    /// Where it begins, from 1.
+    /// Where it begins, from 1; of a pull its number among all rows.
     public let line: Int64
     /// The cell of a row, or the byte of a line, from 1, at which it is wrong; nil: as a whole.
     public let column: Int64?

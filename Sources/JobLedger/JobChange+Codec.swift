@@ -7,13 +7,15 @@ import KafkaModel
 /// key      version 1 │ id 16
 /// value    version 1 │ kind 1 │ state 1 │ created ms │ changed ms │ bytes │ accepted │ rejected │ line
 ///          │ route │ topic │ quarantine │ owner │ file name │ reason │ ends of the topic │ ends of the quarantine
-///          │ count, {line, column (0: none), reason}… │ of a redrive: source │ destination │ a second (0: any number) │ expected
+///          │ count, {line, column (0: none), reason}…
+///          │ of a redrive: source │ destination │ a second (0: any number) │ expected
+///          │ of a pull: its name │ pages │ place (may be missing)
 ///
 /// text     length, UTF-8; of one that may be missing the length is one more, and 0 where it is
 /// ends     0 where there are none │ 1, topic id 16, count, {offset}…
 /// ```
 /// Numbers without a width are zigzag varints of at most 64 bits, the others big-endian. A value without bytes is none: the job is
-/// forgotten. A decoder refuses what is out of range, which is 2^60 and more for what is counted (bytes to line), or has bytes left.
+/// forgotten. A decoder refuses what is out of range, which is 2^60 and more for what is counted (bytes to line, and pages), or has bytes left.
 extension JobChange {
     private static let version: UInt8 = 1
 
@@ -56,6 +58,12 @@ extension JobChange {
             Self.write(redrive.destination, &out)
             out.varlong(Int64(redrive.perSecond ?? 0))
             out.varlong(Int64(redrive.expected))
+        }
+        if let pull = job.pull {
+            Self.write(pull.name, &out)
+            out.varlong(pull.pages)
+            // As one that may be missing.
+            Self.write(pull.place, &out)
         }
         return out.array
     }
@@ -126,6 +134,12 @@ extension JobChange {
             job = Job(
                 id: id, route: route, topic: topic, quarantine: quarantine, owner: owner, fileName: fileName,
                 createdMs: createdMs)
+        case .pull:
+            job = Job(
+                id: id, route: route, topic: topic, quarantine: quarantine, owner: owner, fileName: fileName,
+                createdMs: createdMs)
+            job.pull = PullProgress(
+                name: try text(&reader), pages: try amount(&reader), place: try textIfAny(&reader))
         case .redrive:
             job = Job(id: id, try redrive(&reader), route: route, topic: topic, owner: owner, createdMs: createdMs)
         }

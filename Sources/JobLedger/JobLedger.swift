@@ -74,11 +74,14 @@ public struct JobLedger: Sendable {
     }
 
     /// Counts what is on disk of a job that runs.
+    ///
+    /// - Parameter pull: of a pull how far it is.
     public func progress(
-        of id: JobID, _ progress: JobProgress, _ floors: JobFloors, nowMs: Int64
+        of id: JobID, _ progress: JobProgress, _ floors: JobFloors, pull: PullProgress? = nil, nowMs: Int64
     ) throws(JobRefusal) -> JobChange {
         var job = try runningJob(id)
-        (job.progress, job.floors, job.changedMs) = (progress, floors, nowMs)
+        precondition((pull == nil) == (job.pull == nil), "progress of another kind of job")
+        (job.progress, job.floors, job.changedMs, job.pull) = (progress, floors, nowMs, pull)
         return .put(job)
     }
 

@@ -78,6 +78,48 @@ import Testing
         #expect(ledger[job.id]?.state == .cancelled && ledger[job.id]?.reason == "why")
     }
 
+    @Test func aPullGoesFromPlaceToPlace() throws {
+        var ledger = JobLedger()
+        func job(_ pull: PullProgress) -> Job {
+            Job(
+                id: JobID(high: 7, low: 9), route: "http://h/items", topic: "rows", quarantine: "quarantine.rows",
+                owner: nil,
+                fileName: nil, createdMs: 5, pull: pull)
+        }
+        let begun = job(PullProgress(name: "items"))
+        #expect(begun.kind == .pull && Self.job(1).kind == .upload)
+        try Self.take(try ledger.begin(begun), &ledger)
+        #expect(ledger[begun.id] == begun)
+        for place in ["2", "", nil] {
+            let pull = PullProgress(name: "items", pages: 4, place: place)
+            let progress = JobProgress(bytes: 9, accepted: 3, rejected: 1, line: 4)
+            try Self.take(
+                [try ledger.progress(of: begun.id, progress, JobFloors(), pull: pull, nowMs: 7)], &ledger)
+            #expect(ledger[begun.id]?.pull == pull && ledger[begun.id]?.progress == progress)
+        }
+        try Self.take(
+            [try ledger.end(begun.id, .failed, reason: "r", JobProgress(), rejected: [], nowMs: 8)], &ledger)
+        #expect(ledger[begun.id]?.pull?.pages == 4 && ledger[begun.id]?.state == .failed)
+    }
+
+    /// What earlier versions have written of files is read, and written alike.
+    @Test func aFilesRecordIsAsItWas() throws {
+        let change = JobChange.put(Self.job(1))
+        let file = try #require(change.value)
+        #expect(file[0] == 1 && file[1] == 1)
+        // Of another version, of a kind that is none, and a redrive and a pull without what they have more.
+        for wrong in [[2] + file[1...], [1, 4] + file[2...], [1, 2] + file[2...], [1, 3] + file[2...]] {
+            #expect(throws: (any Error).self) {
+                try change.key.withUnsafeBytes { key in
+                    try wrong.withUnsafeBytes { value in
+                        var ledger = JobLedger()
+                        try ledger.replay(key: key, value: value)
+                    }
+                }
+            }
+        }
+    }
+
     // MARK: Limits
 
     @Test func noMoreRunThanMayAndAnEndMakesRoom() throws {
