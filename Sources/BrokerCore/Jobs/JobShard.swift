@@ -41,25 +41,59 @@ public enum JobMark {
         out.utf8(id.text)
     }
 
+    /// Of a pull each record has this header as well, with the number of its row, from 1.
+    public static let lineName: StaticString = "line"
+
+    /// Bytes that it adds to a record at most.
+    public static let lineBytes = 2 + lineName.utf8CodeUnitCount + 20
+
+    /// Writes it as one header of a record.
+    public static func write(line: Int, into out: inout ByteWriter) {
+        let text = String(line)
+        out.varint(Int32(lineName.utf8CodeUnitCount))
+        out.bytes(UnsafeRawBufferPointer(start: lineName.utf8Start, count: lineName.utf8CodeUnitCount))
+        out.varint(Int32(text.utf8.count))
+        out.utf8(text)
+    }
+
     /// The rows that a job has in a topic's logs behind `ends`: none where the topic is another one now. On a thread that may wait.
     ///
     /// Damage hides the batches that it has hit.
     static func rows(of id: JobID, in topic: Topic?, behind ends: JobFloors.Ends?) throws(JobRefusal) -> Int64 {
-        guard let topic else { return 0 }
-        if let ends, ends.topicID != topic.id { return 0 }
         var rows: Int64 = 0
+        try visit(id, topic, ends) { _ in rows += 1 }
+        return rows
+    }
+
+    /// The same rows of a pull by their numbers.
+    static func lines(of id: JobID, in topic: Topic?, behind ends: JobFloors.Ends?) throws(JobRefusal) -> Set<Int64> {
+        var lines: Set<Int64> = []
+        try visit(id, topic, ends) { record in
+            guard let text = header(lineName, of: record), let line = Int64(String(decoding: text, as: UTF8.self))
+            else { return }
+            lines.insert(line)
+        }
+        return lines
+    }
+
+    private static func visit(
+        _ id: JobID, _ topic: Topic?, _ ends: JobFloors.Ends?, _ body: (RecordView) -> Void
+    ) throws(JobRefusal) {
+        guard let topic else { return }
+        if let ends, ends.topicID != topic.id { return }
         for log in topic.partitions {
             // Partitions that were added later, and those of a topic that was made for the job, are its own from their start.
             let index = Int(log.partitionIndex)
             let floor = ends.map { $0.offsets.indices.contains(index) ? $0.offsets[index] : .zero } ?? .zero
-            rows += try Self.rows(of: id, in: log, from: max(floor, log.logStartOffset))
+            try visit(id, in: log, from: max(floor, log.logStartOffset), body)
         }
-        return rows
     }
 
-    private static func rows(of id: JobID, in log: PartitionLog, from start: Offset) throws(JobRefusal) -> Int64 {
+    private static func visit(
+        _ id: JobID, in log: PartitionLog, from start: Offset, _ body: (RecordView) -> Void
+    ) throws(JobRefusal) {
         let text = Array(id.text.utf8)
-        var (rows, offset) = (Int64(0), start)
+        var offset = start
         var records = RecordIterator()
         while offset < log.highWatermark {
             let fetched: FetchedRecords
@@ -83,26 +117,25 @@ public enum JobMark {
                             batch.producerID == ProducerID.none, !batch.isControl
                         else { continue }
                         try records.open(batch)
-                        guard let first = try records.next(), Self.marks(first, text) else { continue }
-                        rows += Int64(batch.recordCount)
+                        guard let first = try records.next(),
+                            header(headerName, of: first)?.elementsEqual(text) == true
+                        else { continue }
+                        body(first)
+                        while let record = try records.next() { body(record) }
                     }
                 }
             } catch {
                 throw .unavailable("\(log.name) at offset \(offset.rawValue) cannot be read: \(error)")
             }
         }
-        return rows
     }
 
     private static let readBytes = 1 << 20
 
-    private static func marks(_ record: RecordView, _ text: [UInt8]) -> Bool {
-        for header in record.headers
-        where header.key.elementsEqual(
-            UnsafeRawBufferPointer(start: headerName.utf8Start, count: headerName.utf8CodeUnitCount))
-        {
-            return header.value?.elementsEqual(text) == true
-        }
-        return false
+    /// The value of the first header of that name; nil: there is none.
+    private static func header(_ name: StaticString, of record: RecordView) -> UnsafeRawBufferPointer? {
+        let name = UnsafeRawBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount)
+        for header in record.headers where header.key.elementsEqual(name) { return header.value }
+        return nil
     }
 }

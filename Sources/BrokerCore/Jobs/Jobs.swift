@@ -11,7 +11,8 @@ import Telemetry
 /// ```
 ///   begin ─► progress … ─► end         each is a record, and can be told once that is on disk
 ///                  └─ settle ──► thread "jobs": the job's commits are over ─► its topics are counted ─► end
-///   a start ─► jobs that run, and are nobody's ─► their topics are counted ─► end: failed
+///   a start ─► files and redrives that run, and are nobody's ─► their topics are counted ─► end: failed
+///           └► pulls that run stay so, for who goes on with them: adopt, storedLines
 /// ```
 /// Progress is of what is on disk for certain, and so behind what its topics have. What they have more is found by its marks
 /// (``JobMark``) behind the floors that each record of progress has: the same count after a crash, after a commit that failed or came too
@@ -113,12 +114,64 @@ public final class Jobs: StateCoordinator {
     }
 
     /// Tells what of a job is on disk, and the ends of its topics before anything else of it was appended.
+    ///
+    /// - Parameter pull: of a pull how far it is.
     public func progress(
-        of job: RunningJob, _ progress: JobProgress, _ floors: JobFloors
+        of job: RunningJob, _ progress: JobProgress, _ floors: JobFloors, pull: PullProgress? = nil
     ) throws(JobRefusal) -> CommitSpan {
         try change { ledger throws(JobRefusal) in
-            [try ledger.progress(of: job.id, progress, floors, nowMs: BrokerClock.wallMs())]
+            [try ledger.progress(of: job.id, progress, floors, pull: pull, nowMs: BrokerClock.wallMs())]
         }
+    }
+
+    /// Goes on with the job of a pull that a process has left behind; throws where it has ended, or somebody of this process has it.
+    public func adopt(_ id: JobID) throws(JobRefusal) -> (running: RunningJob, job: Job) {
+        let running = RunningJob(id)
+        let isFree = live.withLock { live in
+            if live[id] != nil { return false }
+            live[id] = running
+            return true
+        }
+        guard isFree else { throw .unavailable("the job is somebody's") }
+        do throws(JobRefusal) {
+            let job = try job(id)
+            guard job.state == .running else { throw .ended }
+            return (running, job)
+        } catch {
+            live.withLock { $0[id] = nil }
+            throw error
+        }
+    }
+
+    /// Leaves the job of a pull as it is, for the next process.
+    public func leave(_ job: RunningJob) { live.withLock { $0[job.id] = nil } }
+
+    /// Whether somebody of this process has it.
+    public func isOwned(_ id: JobID) -> Bool { live.withLock { $0[id] != nil } }
+
+    /// The rows that a pull has behind its floors, in its topic and in its quarantine, by their numbers. On a thread that may wait.
+    public func storedLines(of job: Job) throws(JobRefusal) -> (accepted: Set<Int64>, rejected: Set<Int64>) {
+        let catalog = broker.catalog
+        return (
+            try JobMark.lines(of: job.id, in: catalog.topic(named: job.topic), behind: job.floors.topic),
+            try JobMark.lines(of: job.id, in: catalog.topic(named: job.quarantine), behind: job.floors.quarantine)
+        )
+    }
+
+    /// Where the topics of a job end now.
+    public func floors(topic: String, quarantine: String) -> JobFloors {
+        let catalog = broker.catalog
+        func ends(_ name: String) -> JobFloors.Ends? {
+            catalog.topic(named: name).map { topic in
+                JobFloors.Ends(topicID: topic.id, offsets: topic.partitions.map(\.logEndOffset))
+            }
+        }
+        return JobFloors(topic: ends(topic), quarantine: ends(quarantine))
+    }
+
+    /// Waits until commits are on disk, or known not to be just now; whether they are, with all that the job's topics had appended.
+    public func isOnDisk(_ commits: CommitSpan, of job: Job) -> Bool {
+        broker.queues.areDurable(commits) && !hasLeftOutAppends(job)
     }
 
     /// Ends a job all of which is on disk. One that could not be ended stays this process' own, for `settle`: a shard that is loaded
@@ -143,14 +196,18 @@ public final class Jobs: StateCoordinator {
         signal.raise()
     }
 
-    /// Has a job end at its next window. nil: it is known, and runs.
+    /// Has a job end at its next window; a pull that nobody goes on with at once. nil: it is known, and runs.
     public func cancel(_ id: JobID) -> JobRefusal? {
         if let running = live.withLock({ $0[id] }) {
             running.cancel()
             return nil
         }
         do throws(JobRefusal) {
-            return try job(id).state == .running ? .unavailable("the job is being counted") : .ended
+            let job = try job(id)
+            if job.state != .running { return .ended }
+            if job.kind == .upload { return .unavailable("the job is being counted") }
+            settle(JobEnd(id, .cancelled, reason: "The job was cancelled."), after: 0)
+            return nil
         } catch {
             return error
         }
@@ -228,7 +285,7 @@ public final class Jobs: StateCoordinator {
         }
         guard let (ledger, suspensions) = known else { return }
         let mine = live.withLock { Set($0.keys) }
-        let ended = ledger.running.filter { !mine.contains($0.id) }.map { job in
+        let ended = ledger.running.filter { $0.kind != .pull && !mine.contains($0.id) }.map { job in
             counted(job, JobEnd(job.id, .failed, reason: Self.stopReason(of: job.kind)), ledger)
         }
         shard.withLock { shard in
@@ -246,11 +303,9 @@ public final class Jobs: StateCoordinator {
     }
 
     private static func stopReason(of kind: Job.Kind) -> String {
-        switch kind {
-        case .upload: "The server stopped while the file came."
-        case .redrive:
-            "The server stopped while messages were moved: what was not moved is still there, and some of the last may be in both queues."
-        }
+        kind == .redrive
+            ? "The server stopped while messages were moved: what was not moved is still there, and some of the last may be in both queues."
+            : "The server stopped while the file came."
     }
 
     /// The end of a job by what its topics have of it; of a redrive, whose messages are in no batches of its own, by what was told last.
