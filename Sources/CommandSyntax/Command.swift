@@ -15,8 +15,7 @@ public struct Command: Sendable {
         case quotaSet, quotaList, quotaDelete
         case logDump, logVerify, logRepair
         case benchProduce, benchConsume, benchIngest
-        case trace
-        case mockEvents
+        case trace, mockAPI, mockEvents
         case queueCreate, queueList, queueDescribe, queueCapacity, queueSend, queueReceive, queuePurge, queueRedrive
         case queueDelete
         case forwarderList

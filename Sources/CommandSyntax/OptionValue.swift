@@ -125,6 +125,12 @@ extension OptionValue where Value: FixedWidthInteger {
     }
 }
 
+extension OptionValue where Value == Double {
+    static var share: Self {
+        Self("a number from 0 to 1") { text in Double(text).flatMap { (0...1).contains($0) ? $0 : nil } }
+    }
+}
+
 /// What a time without a unit counts.
 enum BareTime: Int64 {
     case milliseconds = 1

@@ -1,9 +1,10 @@
 extension CommandTable {
     static let job = Command(
-        "job", "See how files that are taken and dead letters that go back do, and end them",
+        "job", "See how files that are taken, runs of pulls and dead letters that go back do, and end them",
         discussion: [
             "The gateway answers. A file that is sent to POST /v1/files, or to a route that takes files, is a job: its rows that are on disk are "
-                + "counted as it goes, and what has come of it is known for a week. So is what millrace queue redrive has begun."
+                + "counted as it goes, and what has come of it is known for a week. So is each run of a pull of the configuration, and "
+                + "what millrace queue redrive has begun."
         ],
         subcommands: [
             Command(

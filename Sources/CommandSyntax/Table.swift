@@ -12,7 +12,7 @@ public enum CommandTable {
             serve, config, gateway, cluster, topic, produce, consume, queue, forwarder, subscription, job, group, user,
             acl, key,
             quota,
-            log, bench, trace, mockEvents, completion, version,
+            log, bench, trace, mockAPI, mockEvents, completion, version,
         ])
 
     /// Options that every command has.

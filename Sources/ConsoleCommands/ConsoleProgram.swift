@@ -113,6 +113,7 @@ public enum ConsoleProgram {
         case .logRepair: try LogRepair.run(invocation, console)
         case .benchProduce, .benchConsume, .benchIngest: try measure(invocation, console)
         case .trace: try TraceCommand.run(invocation, console)
+        case .mockAPI: try MockAPICommand.run(invocation, console)
         case .mockEvents: try MockEventsCommand.run(invocation, console)
         case .completion: console.output.write(CommandTable.completion(for: invocation.operands[0]))
         case .version: version(invocation, console)

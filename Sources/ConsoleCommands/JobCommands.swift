@@ -14,7 +14,7 @@ enum JobCommands {
         if jobs.isEmpty { return console.complain("no jobs") }
         var table = TextTable([
             ("JOB", .left), ("KIND", .left), ("STATE", .left), ("TOPIC", .left), ("ACCEPTED", .right),
-            ("REJECTED", .right), ("BYTES", .right), ("CREATED", .left), ("FILE", .left),
+            ("REJECTED", .right), ("BYTES", .right), ("CREATED", .left), ("WHAT", .left),
         ])
         for job in jobs {
             // Of dead letters on their way back those that were moved, and those that stay.
@@ -22,7 +22,7 @@ enum JobCommands {
             let numbers = names.map { String(job.number($0)) } + (names.count < 3 ? ["-"] : [])
             table.append(
                 [job.text("job_id"), job.text("kind"), job.text("state"), job.text("topic")] + numbers
-                    + [job.text("created"), job.text("file")])
+                    + [job.text("created"), job.has("pull") ? "pull \(job.text("pull"))" : job.text("file")])
         }
         console.output.write(table.text)
     }
@@ -37,11 +37,10 @@ enum JobCommands {
         let job = answer.fields
         var table = TextTable([("WHAT", .left), ("VALUE", .left)])
         for name in [
-            "job_id", "kind", "state", "reason", "route", "from", "to", "topic", "quarantine", "file", "owner",
-            "created",
-            "changed",
+            "job_id", "kind", "state", "reason", "pull", "route", "from", "to", "topic", "quarantine", "file", "owner",
+            "created", "changed",
         ] where !job.text(name).isEmpty { table.append([name, job.text(name)]) }
-        for name in ["rows", "accepted", "rejected", "bytes", "line", "rate", "expected", "moved", "stayed"]
+        for name in ["pages", "rows", "accepted", "rejected", "bytes", "line", "rate", "expected", "moved", "stayed"]
         where job.has(name) {
             table.append([name, String(job.number(name))])
         }
