@@ -99,7 +99,8 @@ let package = Package(
         module(
             "Server",
             [
-                "Alarms", "StorageIO", "LogStorage", "BrokerCore", "Coordinators", "Transport", "TLS", "Security", "IssuerKeys",
+                "Alarms", "StorageIO", "LogStorage", "BrokerCore", "Coordinators", "Transport", "TLS", "Security",
+                "IssuerKeys",
                 "KafkaModel", "KafkaServer", "KafkaClient", "RecordFormat", "Forwarder", "HTTPClient", "IngestGateway",
                 "Configuration", "ByteBuffers", "Telemetry",
             ]),
@@ -166,8 +167,10 @@ let package = Package(
         tests(
             "IngestGatewayTests",
             [
-                "IngestGateway", "BrokerCore", "BrokerTestKit", "CJSONScan", "Configuration", "HTTPWire", "RecordFormat",
-                "KafkaModel", "ByteBuffers", "QueueLedger", "JobLedger", "Security", "Transport", "StorageIO", "LogStorage",
+                "IngestGateway", "BrokerCore", "BrokerTestKit", "CJSONScan", "Configuration", "HTTPWire",
+                "RecordFormat",
+                "KafkaModel", "ByteBuffers", "QueueLedger", "JobLedger", "Security", "Transport", "StorageIO",
+                "LogStorage",
                 "Telemetry",
             ]),
         tests("ConfigurationTests", ["Configuration"]),
@@ -175,7 +178,8 @@ let package = Package(
             "ServerTests",
             [
                 "Server", "BrokerCore", "BrokerTestKit", "ByteBuffers", "Configuration", "Forwarder", "HTTPClient",
-                "KafkaClient", "KafkaModel", "LogStorage", "RecordFormat", "Security", "StorageIO", "Telemetry",
+                "JobLedger", "KafkaClient", "KafkaModel", "LogStorage", "RecordFormat", "Security", "StorageIO",
+                "Telemetry",
             ]),
         tests(
             "CommandLineTests",

@@ -28,7 +28,9 @@ public struct Configuration: Sendable, Equatable {
     }
 
     /// What begins a section; no key begins so. Only files have them.
-    public static let sectionNames = ["routes", "topics", "auth", "queues", "forwarders", "subscriptions", "alarms"]
+    public static let sectionNames = [
+        "routes", "topics", "auth", "queues", "forwarders", "subscriptions", "pulls", "alarms",
+    ]
 
     /// Every key at its default.
     public init() {

@@ -36,7 +36,7 @@ public struct RoutesRecord: Sendable, Equatable {
         self.values = values
     }
 
-    /// What the sections of a configuration say, and where their secrets are. Of an address that messages are posted to, what may be a secret
+    /// What the sections of a configuration say, and where their secrets are. Of an address that is called, what may be a secret
     /// is a fingerprint, by which a change is seen.
     public static func values(of configuration: Configuration) -> [String: String] {
         var values: [String: String] = [:]
@@ -52,7 +52,7 @@ public struct RoutesRecord: Sendable, Equatable {
 
     private static func shown(_ value: String, _ key: String) -> String {
         let kept: Substring
-        if key.hasPrefix("subscriptions."), key.hasSuffix(".to") {
+        if key.hasPrefix("subscriptions.") && key.hasSuffix(".to") || key.hasPrefix("pulls.") && key.hasSuffix(".url") {
             kept = value.prefix { $0 != "?" }
         } else if key.hasPrefix("alarms."), key.hasSuffix(".webhook.url"), let scheme = value.firstRange(of: "://") {
             kept = value[..<(value[scheme.upperBound...].firstIndex { $0 == "/" || $0 == "?" } ?? value.endIndex)]

@@ -18,6 +18,30 @@ public struct HTTPDate: Sendable {
         text = Self.format(seconds)
     }
 
+    /// The second since 1970 that such a text names; nil: it is none. The two forms that are out of use are not read. Source: RFC 9110, 5.6.7.
+    public static func second(of text: String) -> Int? {
+        let bytes = Array(text.utf8)
+        guard bytes.count == 29 else { return nil }
+        func number(_ range: Range<Int>) -> Int? { Int(String(decoding: bytes[range], as: UTF8.self)) }
+        let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+        guard let day = number(5..<7), let year = number(12..<16), let hour = number(17..<19),
+            let minute = number(20..<22), let second = number(23..<25), (1970...9999).contains(year),
+            let month = months.firstIndex(of: String(decoding: bytes[8..<11], as: UTF8.self))
+        else { return nil }
+        let date = days(year: year, month: month + 1, day: day)
+        let found = date * 86_400 + hour * 3600 + minute * 60 + second
+        // What is not the same when it is written is none: a day that the month has not, a weekday that it was not.
+        return format(found) == bytes ? found : nil
+    }
+
+    /// Days since 1970; the inverse of `civilDate`.
+    private static func days(year: Int, month: Int, day: Int) -> Int {
+        let fromMarch = month <= 2 ? year - 1 : year
+        let (era, yearOfEra) = (fromMarch / 400, fromMarch % 400)
+        let dayOfYear = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1
+        return era * 146_097 + yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear - 719_468
+    }
+
     static func format(_ seconds: Int) -> [UInt8] {
         let days = (seconds >= 0 ? seconds : seconds - 86_399) / 86_400
         let second = seconds - days * 86_400

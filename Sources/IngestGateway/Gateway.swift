@@ -19,6 +19,7 @@ public final class Gateway: Sendable {
     let queues: any QueueService
     /// Whoever looks at them is the caller of the initializer.
     public let alarms: AlarmBoard
+    public let pulls = Pulls()
     /// Of who signs as SDKs of AWS do.
     let signingKeys = Lock(SigningKeyCache())
     /// Nil: nobody has asked for an iterator yet.
@@ -113,6 +114,7 @@ public final class Gateway: Sendable {
             loops.letGo(index)
             workerRegisters.letGo()
         }
+        pulls.use(loop.pool)
         if loop.index == 0 { scheduleFloors(on: loop) }
         guard loop.turnWork == nil else { return }
         loop.turnWork = TurnWork(

@@ -9,7 +9,7 @@ import Telemetry
 
 /// The sections of a configuration that may change while the broker runs.
 extension Node {
-    /// Makes the missing topics and queues of `configuration`, and puts its routes, forwarders and subscriptions in the place of those that there are. Requests that
+    /// Makes the missing topics and queues of `configuration`, and puts its routes, forwarders, subscriptions and pulls in the place of those that there are. Requests that
     /// have begun end by the old ones. Throws what is wrong; then nothing has changed, but for topics and queues that were made.
     ///
     /// Blocks for the disk. Of the broker keys none is looked at: they are read at the start.
@@ -24,6 +24,7 @@ extension Node {
         try Self.makeQueues(routes.queues, broker, configuration)
         gateway.replaceRoutes(routes)
         Self.runTakers(routes, broker, region: gateway.options.sqsRegion)
+        Self.runPulls(routes.pulls, gateway)
         gateway.alarms.replace(by: routes.alarms)
         return differences
     }
@@ -113,6 +114,10 @@ extension Node {
 
     static func runSubscriptions(_ subscriptions: [SubscriptionDefinition], _ broker: Broker, region: String) {
         broker.subscriptions.replace(subscriptions) { WebhookDestination($0, broker, region: region) }
+    }
+
+    static func runPulls(_ pulls: [PullDefinition], _ gateway: Gateway) {
+        gateway.pulls.replace(pulls, of: gateway) { PullClient($0) }
     }
 
     private static func make(_ topic: TopicDeclaration, _ broker: Broker) -> TopicRefusal? {

@@ -122,6 +122,7 @@ public struct Node: Sendable {
             show(broker, group, in: metrics)
             listeners.show(in: metrics)
             tokens?.show(in: metrics)
+            if let gateway { runPulls(options.routes.pulls, gateway) }
             return Node(
                 kafkaAddresses: kafkaAddresses, httpAddresses: httpAddresses, adminAddresses: adminAddresses,
                 broker: broker, gateway: gateway, group: group, certificates: listeners.watch(),
@@ -163,6 +164,7 @@ public struct Node: Sendable {
         certificates?.stop()
         alarms?.stop()
         gateway?.readConfiguration(by: nil)
+        gateway?.pulls.stop()
         broker.drain()
         gateway?.drain()
         group.stop(within: Self.drainLimit)

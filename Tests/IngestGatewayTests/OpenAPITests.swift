@@ -33,8 +33,10 @@ import Testing
         var bodies: [String] {
             ((text["requestBody"] as? [String: Any])?["content"] as? [String: Any])?.keys.sorted() ?? []
         }
-        /// What it takes are no events: QueueEndpointTests and FileTests have its requests.
-        var hasOwnRequests: Bool { ["/v1/queues", "/v1/files", "/v1/jobs/"].contains(where: path.hasPrefix) }
+        /// What it takes are no events: QueueEndpointTests, FileTests and PullTests have its requests.
+        var hasOwnRequests: Bool {
+            ["/v1/queues", "/v1/files", "/v1/jobs/", "/v1/pulls/"].contains(where: path.hasPrefix)
+        }
         var query: Set<String> { names(in: "query") }
 
         func names(in place: String) -> Set<String> {
@@ -79,6 +81,7 @@ import Testing
                             .replacingOccurrences(of: "{partition}", with: "0")
                             .replacingOccurrences(of: "{job}", with: "0192f3a4-b5c6-7d8e-9fab-cdef01234567")
                             .replacingOccurrences(of: "{event}", with: event)
+                            .replacingOccurrences(of: "{pull}", with: "items")
                             .replacingOccurrences(of: "{cluster}", with: node.broker.clusterID), method: method,
                         text: $0)
                 }

@@ -4,6 +4,7 @@ import ByteBuffers
 import Configuration
 import Foundation
 import Glibc
+import JobLedger
 import Testing
 
 @testable import Server
@@ -25,11 +26,13 @@ import Testing
             ])
     }
 
-    private static func start(_ name: String, _ body: (Node) throws -> Void) throws {
+    private static func start(
+        _ name: String, _ environment: [String: String] = [:], _ body: (Node) throws -> Void
+    ) throws {
         let folder = FileManager.default.temporaryDirectory.appending(path: "millrace-\(UUID().uuidString)").path
         defer { try? FileManager.default.removeItem(atPath: folder) }
         // With memory of its own: a node reads no socket while others of the process hold too much of what all share.
-        let node = try Node.start(try configuration(name, folder), pool: ChunkPool())
+        let node = try Node.start(try configuration(name, folder, environment), pool: ChunkPool())
         do { try body(node) } catch {
             try? node.stop()
             throw error
@@ -139,6 +142,37 @@ import Testing
             for (data, status) in [("-d '[]'", 400), ("-d '{'", 400), ("", 400), ("-d 5", 400)] {
                 #expect(try Self.run("curl -X POST $API_URL/dev/events \(data)", node).status == status)
             }
+        }
+    }
+
+    @Test(.enabled(if: ExampleTests.hasCurl)) func itemsArePulledUploadedAndQueued() throws {
+        let server = try HTTPReceiver { request in
+            let isFirst = request.head.contains("/api/items?page=1 ")
+            return HTTPReceiver.answer(
+                "200 OK", isFirst ? #"{"data":[{"id":1,"name":"a"},{"id":2}]}"# : #"{"data":[]}"#)
+        }
+        defer { server.stop() }
+        let environment = ["ITEMS_URL": "http://127.0.0.1:\(server.port)/api/items"]
+        try Self.start("u1-ingestion", environment) { node in
+            let json = "-H 'Content-Type: application/json' -d"
+            // It runs by itself as well.
+            let run = try Self.run("curl -X POST $API_URL/v1/pulls/items:run \(json) '{}'", node)
+            #expect([202, 409, 503].contains(run.status), "\(run)")
+            #expect(eventually { (try? node.broker.jobs.jobs().contains { $0.state == .finished }) == true })
+            let pulls = try Self.run("curl $API_URL/v1/pulls", node).body["pulls"] as? [[String: Any]]
+            #expect(pulls?.first?["name"] as? String == "items" && pulls?.first?["every_ms"] as? Int == 300_000)
+            let job = try #require(try node.broker.jobs.jobs().last)
+            #expect(job.progress.accepted == 1 && job.progress.rejected == 1 && job.pull?.pages == 2, "\(job)")
+            let file = try Self.run(
+                #"printf 'id,name,value\n1,Test Item,42\n2,,x\n' | curl -F 'file=@-;type=text/csv' $API_URL/file/ingest"#,
+                node)
+            #expect(
+                file.status == 201 && file.body["accepted"] as? Int == 1 && file.body["rejected"] as? Int == 1,
+                "\(file)")
+            let message = try Self.run(
+                "curl -X POST $API_URL/queue/ingest \(json) '{\"id\":1,\"name\":\"Test Item\",\"value\":42}'", node)
+            #expect(message.status == 202, "\(message)")
+            #expect(try Self.run("curl $API_URL/stats", node).status == 200)
         }
     }
 

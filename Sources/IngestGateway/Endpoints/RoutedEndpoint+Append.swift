@@ -49,10 +49,10 @@ extension GatewayLoop {
     func buildRouted(_ text: UnsafeRawBufferPointer, _ firstID: UUIDv7, maxBatchBytes: Int) {
         let shared = recordHeaders.bytes
         let hasKeys = !routed.eventKeys.isEmpty
-        let job = window?.upload?.id
+        let upload = window?.upload
         let fixed =
             shared.count + Self.recordOverhead + (hasKeys ? IdempotencyMark.maxBytes : 0)
-            + (job == nil ? 0 : JobMark.bytes)
+            + (upload?.markBytes ?? 0)
         builder.begin()
         let mark = idempotencyMark()
         var first = 0
@@ -87,17 +87,24 @@ extension GatewayLoop {
                 headers = markedHeaders.bytes
                 headerCount += 1
             }
-            // A file's batches have no other marks.
-            if let job, builder.isEmpty {
-                markedHeaders.removeAll()
-                JobMark.write(job, into: &markedHeaders)
+            // A job's batches have no other marks.
+            if let upload, builder.isEmpty || upload.isPull {
+                headerCount += writeJobMark(upload, of: event, isFirst: builder.isEmpty)
                 markedHeaders.bytes(headers)
-                (headers, headerCount) = (markedHeaders.bytes, headerCount + 1)
+                headers = markedHeaders.bytes
             }
             builder.append(
                 key: key, value: value, headers: headers, headerCount: headerCount, timestampMs: wallClockMs)
         }
         if !builder.isEmpty { closeBatch(first, routed.order.count) }
+    }
+
+    /// Into `markedHeaders`; gives how many headers these are.
+    private func writeJobMark(_ upload: FileUpload, of event: Int, isFirst: Bool) -> Int32 {
+        markedHeaders.removeAll()
+        if isFirst { JobMark.write(upload.id, into: &markedHeaders) }
+        if upload.isPull { JobMark.write(line: upload.rows.places[event].line, into: &markedHeaders) }
+        return (isFirst ? 1 : 0) + (upload.isPull ? 1 : 0)
     }
 
     private func closeBatch(_ first: Int, _ end: Int) {

@@ -120,7 +120,7 @@ extension GatewayLoop {
             return .suspended(.work(OpenTopicWork(topic, gateway)))
         }
         let text = format.isJSON ? addMembers(to: source, firstID) : source
-        let mark = window?.upload == nil ? 0 : JobMark.bytes
+        let mark = window?.upload?.markBytes ?? 0
         let longestKey = routed.keys.lazy.map { $0?.count ?? 0 }.max() ?? 0
         switch longestEvent(keyBytes: longestKey + mark, maxBatchBytes: settings.maxBatchBytes) {
         case .failure(let problem): return refuseEvents(problem)

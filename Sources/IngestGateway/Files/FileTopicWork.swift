@@ -1,8 +1,10 @@
 import BrokerCore
+import HTTPWire
 import KafkaModel
 import Transport
 
-/// The making of a topic that files need, which waits for the disk: on the broker's own thread. Afterwards the window is taken once more.
+/// The making of a topic that jobs need, which waits for the disk: on the broker's own thread. Afterwards the window is taken once more, or
+/// the request handled that begins a job.
 final class FileTopicWork: ExchangeWork, @unchecked Sendable {
     // SAFETY: `refusal` is with one thread at a time: with that which does the work until it calls `done`, then with the loop.
 
@@ -21,7 +23,10 @@ final class FileTopicWork: ExchangeWork, @unchecked Sendable {
         self.broker = broker
     }
 
-    func begin(_ exchange: Exchange, for peer: PeerKey, _ done: @escaping @Sendable () -> Void) -> Bool {
+    func begin(_ exchange: Exchange, for peer: PeerKey, _ done: @escaping @Sendable () -> Void) -> Bool { begin(done) }
+
+    /// Does so for who waits on a thread of its own.
+    func begin(_ done: @escaping @Sendable () -> Void) -> Bool {
         broker.admin.submit { [self] in
             switch kind {
             case .jobs: refusal = broker.jobs.makeTopic()
@@ -39,7 +44,9 @@ final class FileTopicWork: ExchangeWork, @unchecked Sendable {
     func refuse() { refusal = TopicRefusal(.kafkaStorageError, "too many changes of topics are under way") }
 
     func resume(_ body: UnsafeRawBufferPointer, on loop: GatewayLoop) -> Completion {
-        preconditionFailure("a file that is not taken in windows")
+        guard let refusal else { return loop.perform(body) }
+        loop.answer(GatewayLoop.problem(of: refusal), instance: loop.head.path)
+        return .answered
     }
 
     var lateProblem: Problem { Problem(.commitTimeout, "The topic was not made in time.", retryAfter: 5) }

@@ -22,6 +22,9 @@ final class FileUpload {
     let plan: IngestPlan
     /// Bytes of its text, inclusive.
     let maxBytes: Int
+    /// It is the rows of a pull, a text for each page: whoever pulls begins and ends the job, and says how far it is. Records have the
+    /// numbers of their rows.
+    let isPull: Bool
     private let route: String
     private let owner: String?
     private let jobs: Jobs
@@ -66,7 +69,7 @@ final class FileUpload {
 
     init(
         id: JobID, topic: String, plan: IngestPlan, route: String, owner: String?, format: FileFormat?,
-        formats: MediaTypes, boundary: [UInt8]?, maxBytes: Int, jobs: Jobs
+        formats: MediaTypes, boundary: [UInt8]?, maxBytes: Int, isPull: Bool = false, jobs: Jobs
     ) {
         self.id = id
         self.topic = topic
@@ -78,6 +81,7 @@ final class FileUpload {
         self.formats = formats
         form = boundary.map { MultipartForm(boundary: $0, piece: Self.formPiece) }
         self.maxBytes = maxBytes
+        self.isPull = isPull
         self.jobs = jobs
     }
 
@@ -142,6 +146,27 @@ final class FileUpload {
         rejected += rows.prefix(max(0, JobLimits.mostListed - rejected.count))
         newestTicket = max(newestTicket, commits.last)
     }
+
+    /// Goes on with the run of a pull.
+    ///
+    /// - Parameters:
+    ///   - progress: up to the page at hand.
+    ///   - accepted, rejected: rows of that page that are on disk.
+    func goOn(at progress: JobProgress, accepted: Int, rejected: Int) {
+        pending = progress
+        pending.accepted += Int64(accepted)
+        pending.rejected += Int64(rejected)
+        isOnDisk()
+    }
+
+    /// A page of a pull is on disk. `bytes`: of all pages so far.
+    func didTakePage(bytes: Int64) {
+        pending.bytes = bytes
+        isOnDisk()
+    }
+
+    /// Bytes that a record has of its job at most.
+    var markBytes: Int { JobMark.bytes + (isPull ? JobMark.lineBytes : 0) }
 
     /// The last line that was taken.
     var line: Int { Int(pending.line) }

@@ -12,7 +12,8 @@ extension GatewayLoop {
     func handleFile(_ upload: FileUpload, of body: WindowedBody) -> WindowedBody.Outcome {
         (window, topicRefusal) = (body, body.topicRefusal)
         defer { (window, topicRefusal) = (nil, nil) }
-        countPiece(of: body)
+        // Nobody has sent what was asked for.
+        if !upload.isPull { countPiece(of: body) }
         upload.isOnDisk()
         var count = 0
         while !body.isOver {
@@ -30,7 +31,8 @@ extension GatewayLoop {
             case .success(let commits): if !commits.isEmpty { return .appended(commits) }
             }
         }
-        return body.isOver ? end(upload, body) : .starved
+        guard body.isOver else { return .starved }
+        return upload.isPull ? .over : end(upload, body)
     }
 
     /// Makes ready what a file needs. nil: it is, or the body is over.
@@ -65,12 +67,7 @@ extension GatewayLoop {
 
     /// Where the topics of a file end now.
     private func floors(of upload: FileUpload) -> JobFloors {
-        func ends(_ name: String) -> JobFloors.Ends? {
-            broker.catalog.topic(named: name).map { topic in
-                JobFloors.Ends(topicID: topic.id, offsets: topic.partitions.map(\.logEndOffset))
-            }
-        }
-        return JobFloors(topic: ends(upload.topic), quarantine: ends(upload.quarantine))
+        broker.jobs.floors(topic: upload.topic, quarantine: upload.quarantine)
     }
 
     /// Something that a window waits for.
@@ -88,7 +85,7 @@ extension GatewayLoop {
         upload.rows.places.removeAll(keepingCapacity: true)
         let (floors, before) = (floors(of: upload), body.tally.accepted)
         var commits = CommitSpan()
-        switch routeRow.pointee.endpoint.handle(text, on: self) {
+        switch postRouted(text, .many(.partial, ResultsWanted.none)) {
         case .suspended(.work(let work)):
             body.format = format
             return .failure(Suspended(work: work))
@@ -99,7 +96,7 @@ extension GatewayLoop {
         let kept = quarantineRows(of: text, upload, body, &commits)
         let isWhole = !body.isOver
         let line = isWhole ? lastLine(of: text, upload, body) : nil
-        if !commits.isEmpty, let job = upload.job {
+        if !commits.isEmpty, !upload.isPull, let job = upload.job {
             do throws(JobRefusal) {
                 commits.add(try broker.jobs.progress(of: job, upload.progress, floors))
             } catch {

@@ -126,11 +126,19 @@ extension GatewayLoop {
 
 /// Jobs as JSON.
 enum JobText {
+    private static func kindName(_ kind: Job.Kind) -> StaticString {
+        switch kind {
+        case .upload: "upload"
+        case .redrive: "redrive"
+        case .pull: "pull"
+        }
+    }
+
     static func write(_ job: Job, withErrors: Bool, into out: inout ByteWriter) {
         out.text("{\"job_id\":\"")
         out.utf8(job.id.text)
         out.text("\",\"kind\":\"")
-        out.text(job.kind == .upload ? "upload" : "redrive")
+        out.text(kindName(job.kind))
         out.text("\",\"state\":\"")
         out.text(name(of: job.state))
         out.text("\"")
@@ -141,6 +149,12 @@ enum JobText {
         if let file = job.fileName {
             out.member("file")
             JSONText.write(file, into: &out)
+        }
+        if let pull = job.pull {
+            out.member("pull")
+            JSONText.write(pull.name, into: &out)
+            out.member("pages")
+            out.decimal(Int(pull.pages))
         }
         if let owner = job.owner {
             out.member("owner")
@@ -160,7 +174,7 @@ enum JobText {
             out.member("reason")
             JSONText.write(reason, into: &out)
         }
-        if withErrors, job.kind == .upload { write(job.rejected, into: &out) }
+        if withErrors, job.kind != .redrive { write(job.rejected, into: &out) }
         out.text("}")
     }
 

@@ -12,6 +12,7 @@ public struct GatewayConfiguration: Sendable {
     /// Those that are there without a word as well, as far as they are not switched off.
     public let alarms: [AlarmRule]
     public let subscriptions: [SubscriptionDefinition]
+    public let pulls: [PullDefinition]
     let routes: [RouteDefinition]
     let perimeter: Perimeter
     /// Routes that are there without configuration, and shall not be.
@@ -26,6 +27,7 @@ public struct GatewayConfiguration: Sendable {
         forwarders = []
         alarms = AlarmDeclaration.builtIn
         subscriptions = []
+        pulls = []
         routes = []
         switchedOff = []
         sources = [:]
@@ -44,12 +46,14 @@ public struct GatewayConfiguration: Sendable {
         reader.readForwarders()
         reader.readAlarms()
         reader.readSubscriptions()
+        reader.readPulls()
         reader.readRoutes()
         topics = reader.topics
         queues = QueueDeclaration.inOrder(reader.queues)
         forwarders = reader.forwarders
         alarms = reader.alarms
         subscriptions = reader.subscriptions
+        pulls = reader.pulls
         routes = reader.routes
         switchedOff = reader.switchedOff
         sources = reader.sources
@@ -94,6 +98,7 @@ public struct GatewayConfiguration: Sendable {
         private(set) var forwarders: [ForwarderDefinition] = []
         private(set) var alarms: [AlarmRule] = []
         private(set) var subscriptions: [SubscriptionDefinition] = []
+        private(set) var pulls: [PullDefinition] = []
         private(set) var routes: [RouteDefinition] = []
         private(set) var switchedOff: Set<String> = []
         private var secrets = NamedSecrets()
@@ -116,7 +121,7 @@ public struct GatewayConfiguration: Sendable {
         /// A promise that nobody keeps would be worse than none.
         func refuseWhatNobodyReads() {
             if !configuration.servesHTTP {
-                for name in ["routes", "alarms"] {
+                for name in ["routes", "alarms", "pulls"] {
                     place(name)?.refuse("no HTTP is served", remedy: "Leave the section out, or set http.enable")
                 }
             }
@@ -206,6 +211,15 @@ public struct GatewayConfiguration: Sendable {
                     "lets requests of more than \(Subscriptions.maxHeldBytes >> 20) MiB be under way",
                     remedy: "Lower concurrency or batch.bytes")
             }
+        }
+
+        mutating func readPulls() {
+            guard let section = place("pulls") else { return }
+            let entries = section.entries() ?? []
+            guard entries.count <= Pulls.maxPulls else {
+                return section.refuse("has more than \(Pulls.maxPulls) pulls", remedy: "Leave some out")
+            }
+            pulls = entries.compactMap { PullDeclaration($0.key, $0.place, secrets)?.definition }
         }
 
         mutating func readRoutes() {

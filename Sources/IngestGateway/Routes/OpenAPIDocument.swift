@@ -78,6 +78,7 @@ struct OpenAPIDocument: ~Copyable {
         case .queue: "{\"type\":\"string\",\"pattern\":\"^[a-zA-Z0-9._-]{1,200}$\"}"
         case .partition: "{\"type\":\"integer\",\"minimum\":0,\"maximum\":2147483647}"
         case .job, .event: "{\"type\":\"string\",\"format\":\"uuid\"}"
+        case .pull: "{\"type\":\"string\",\"pattern\":\"^[a-zA-Z0-9_-]{1,80}$\"}"
         case .cluster: "{\"type\":\"string\",\"pattern\":\".\"}"
         }
     }
@@ -403,14 +404,18 @@ struct OpenAPIDocument: ~Copyable {
         "RejectedRow":{"type":"object","required":["line","reason"],"properties":{"line":{"type":"integer"},\
         "column":{"type":"integer"},"reason":{"type":"string"}}},\
         "Job":{"type":"object","required":["job_id","kind","state","route","topic","created","changed"],\
-        "properties":{"job_id":{"type":"string"},"kind":{"enum":["upload","redrive"]},"state":{"enum":["running","finished","failed","cancelled"]},\
-        "route":{"type":"string"},"topic":{"type":"string"},"file":{"type":"string"},"owner":{"type":"string"},"created":{"type":"string"},\
+        "properties":{"job_id":{"type":"string"},"kind":{"enum":["upload","redrive","pull"]},"state":{"enum":["running","finished","failed","cancelled"]},\
+        "route":{"type":"string"},"topic":{"type":"string"},"file":{"type":"string"},"pull":{"type":"string"},"pages":{"type":"integer"},"owner":{"type":"string"},"created":{"type":"string"},\
         "changed":{"type":"string"},"rows":{"type":"integer"},"accepted":{"type":"integer"},"rejected":{"type":"integer"},\
         "bytes":{"type":"integer"},"line":{"type":"integer"},"quarantine":{"type":"string"},"reason":{"type":"string"},\
         "from":{"type":"string"},"to":{"type":"string"},"rate":{"type":"integer"},"expected":{"type":"integer"},\
         "moved":{"type":"integer"},"stayed":{"type":"integer"},\
         "errors":{"type":"array","items":{"$ref":"#/components/schemas/RejectedRow"}}}},\
         "Jobs":{"type":"object","required":["jobs"],"properties":{"jobs":{"type":"array","items":{"$ref":"#/components/schemas/Job"}}}},\
+        "Pulls":{"type":"object","required":["pulls"],"properties":{"pulls":{"type":"array","items":{"type":"object",\
+        "required":["name","url","topic","every_ms","next","trouble","job"],"properties":{"name":{"type":"string"},"url":{"type":"string"},\
+        "topic":{"type":"string"},"every_ms":{"type":["integer","null"]},"next":{"type":["string","null"]},"trouble":{"type":["string","null"]},\
+        "job":{"anyOf":[{"type":"null"},{"$ref":"#/components/schemas/Job"}]}}}}}},\
         "Status":{"type":"object","required":["status"],"properties":{"status":{"type":"string"}}},\
         "Anything":{}
         """

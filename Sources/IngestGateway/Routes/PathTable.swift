@@ -158,11 +158,13 @@ struct PathPattern {
     ) -> Bool {
         guard at < path.count else { return false }
         var end = ByteScan.find(UInt8(ascii: "/"), path.baseAddress!, from: at, end: path.count)
-        // A verb may follow it, which no job's name has.
-        if place == .job { end = ByteScan.find(UInt8(ascii: ":"), path.baseAddress!, from: at, end: end) }
+        // A verb may follow it, which no name of a job or a pull has.
+        if place == .job || place == .pull {
+            end = ByteScan.find(UInt8(ascii: ":"), path.baseAddress!, from: at, end: end)
+        }
         let text = UnsafeRawBufferPointer(rebasing: path[at..<end])
         switch place {
-        case .topic, .queue, .job, .event: route.topic = text
+        case .topic, .queue, .job, .event, .pull: route.topic = text
         case .partition: route.partition = text
         case .cluster: route.cluster = text
         }
@@ -194,7 +196,7 @@ private struct TextMemory {
 /// A path as a definition writes it.
 enum PathText {
     enum Place: String {
-        case topic, queue, partition, cluster, job, event
+        case topic, queue, partition, cluster, job, event, pull
     }
 
     /// Places of one path.
@@ -212,12 +214,12 @@ enum PathText {
         var found: Set<String> = []
         for segment in path.split(separator: "/", omittingEmptySubsequences: false).dropFirst() {
             guard segment.contains(where: { $0 == "{" || $0 == "}" }) else { continue }
-            // Of all places only a job's may have a verb behind it.
-            let place = segment.hasPrefix("{job}:") ? "{job}" : segment
+            // Of all places only those of jobs and pulls may have a verb behind them.
+            let place = ["{job}", "{pull}"].first { segment.hasPrefix($0 + ":") } ?? String(segment)
             let name = String(place.dropFirst().dropLast())
             guard place.hasPrefix("{"), place.hasSuffix("}"), Place(rawValue: name) != nil else {
                 return
-                    "\(segment) is no place: {topic}, {queue}, {partition}, {cluster}, {job} and {event} are, a segment each"
+                    "\(segment) is no place: {topic}, {queue}, {partition}, {cluster}, {job}, {event} and {pull} are, a segment each"
             }
             guard found.insert(name).inserted, found.count <= maxPlaces else { return "\(path) has \(segment) twice" }
         }

@@ -77,6 +77,7 @@ struct RouteDefinition {
                 endpoint: KafkaV3BatchEndpoint.self, maxBodyBytes: longest, mediaTypes: .json),
             reading("jobs", ["/v1/jobs"], JobsEndpoint.self),
             reading("job", ["/v1/jobs/{job}"], JobEndpoint.self),
+            reading("pulls", ["/v1/pulls"], PullsEndpoint.self),
             reading("queues", ["/v1/queues"], QueuesEndpoint.self),
             reading("health", ["/healthz"], HealthEndpoint.self, .anonymous, for: .everybody),
             reading("readiness", ["/readyz"], ReadinessEndpoint.self, .anonymous, for: .everybody),
@@ -127,6 +128,9 @@ struct RouteDefinition {
                 mediaTypes: [.csv, .lines, .multipart]),
             RouteDefinition(
                 id: "cancel-job", paths: ["/v1/jobs/{job}:cancel"], methods: .post, endpoint: JobCancelEndpoint.self,
+                maxBodyBytes: min(GatewayLoop.maxQueueCallBytes, longest), mediaTypes: .json),
+            RouteDefinition(
+                id: "run-pull", paths: ["/v1/pulls/{pull}:run"], methods: .post, endpoint: PullRunEndpoint.self,
                 maxBodyBytes: min(GatewayLoop.maxQueueCallBytes, longest), mediaTypes: .json),
         ]
     }

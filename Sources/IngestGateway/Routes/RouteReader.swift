@@ -27,6 +27,29 @@ struct RouteReader {
         self.secrets = secrets
     }
 
+    /// For what a pull says as routes do.
+    init(_ fields: [String: ConfigurationPlace], of place: ConfigurationPlace, _ secrets: NamedSecrets) {
+        (self.fields, self.place, self.secrets) = (fields, place, secrets)
+        (maxBodyBytes, remembered) = (0, .zero)
+    }
+
+    /// Where a pull's rows go, and what is made of them; nil: its places have noted why not.
+    func readPull() -> (topic: String, quarantine: String, plan: IngestPlan)? {
+        guard let target = target() else { return nil }
+        if target.queue != nil {
+            fields["to"]?.refuse("a pull's rows go to a topic", remedy: "Write to: {topic: NAME}")
+        }
+        let badRows = fields["quarantine"].flatMap { quarantine($0, beside: target.topic) }
+        let rowKey = fields["key"] == nil ? EventKey.none : key()
+        if rowKey.isField { fields["key"]?.refuse("a pull has no request with a key", remedy: "Write a JSON pointer") }
+        let enrich = fields["enrich"]?.fields(["headers", "members"]) ?? [:]
+        let plan = IngestPlan(
+            schema: fields["schema"].flatMap { JSONSchemaReader.read($0) }, key: rowKey,
+            headers: enrichments(enrich["headers"]) ?? Enrichment.usual,
+            members: enrichments(enrich["members"]) ?? [], file: FilePlan(quarantine: badRows))
+        return (target.topic, badRows ?? FilePlan.quarantinePrefix + target.topic, plan)
+    }
+
     /// A route that is there without configuration, and shall not be.
     var switchedOff: String? {
         guard fields["enabled"]?.boolean() == false else { return nil }
@@ -151,14 +174,22 @@ struct RouteReader {
             }
             return FilePlan()
         }
-        let quarantine = place.fields(["quarantine"])?["quarantine"].flatMap { topic($0) }
-        if let quarantine, let target, quarantine.isExactly(target) {
+        let named = place.fields(["quarantine"])?["quarantine"]
+        return FilePlan(quarantine: named.flatMap { quarantine($0, of: place, beside: target) })
+    }
+
+    private func quarantine(
+        _ named: ConfigurationPlace, of place: ConfigurationPlace? = nil, beside target: String?
+    ) -> String? {
+        guard let quarantine = topic(named) else { return nil }
+        let place = place ?? named
+        if let target, quarantine.isExactly(target) {
             place.refuse("good rows and bad ones would be in one topic", remedy: "Name another quarantine")
         }
-        if let quarantine, Topic.isInternal(quarantine) {
+        if Topic.isInternal(quarantine) {
             place.refuse("is a topic that only the broker writes", remedy: "Name another quarantine")
         }
-        return FilePlan(quarantine: quarantine)
+        return quarantine
     }
 
     private func formats(_ reply: PlanReply) -> MediaTypes {

@@ -8,8 +8,6 @@ struct SubscriptionDeclaration {
     let definition: SubscriptionDefinition
 
     private static let keys = ["from", "to", "secret", "batch", "concurrency", "timeout", "ca", "link_local"]
-    /// What servers take at most of an address, about.
-    private static let maxURLBytes = 2_048
     private static let maxLinkLocal = 16
 
     init?(_ name: String, _ place: ConfigurationPlace, _ secrets: NamedSecrets) {
@@ -71,23 +69,11 @@ struct SubscriptionDeclaration {
 
     /// Whether it is an address that may be posted to; where it is none, that is told.
     static func checkAddress(_ url: String, _ place: ConfigurationPlace) -> Bool {
-        if isAddress(url) { return true }
+        if WebAddress(url) != nil { return true }
         place.refuse(
             "is no address of http or https, without a user's name and a fragment",
             remedy: "Write https://HOST/PATH; the requests are signed, by secret", showsValue: false)
         return false
-    }
-
-    /// Read strictly, so that libcurl could not see another host in it than people do.
-    private static func isAddress(_ text: String) -> Bool {
-        guard text.utf8.count <= maxURLBytes, text.utf8.allSatisfy({ (0x21...0x7e).contains($0) }),
-            let scheme = ["https://", "http://"].first(where: text.hasPrefix), !text.contains("#"), !text.contains("\\")
-        else { return false }
-        let authority = text.dropFirst(scheme.count).prefix { $0 != "/" && $0 != "?" }
-        guard let address = Endpoint(String(authority)) ?? Endpoint("\(authority):80") else { return false }
-        let separators: [UInt8] = [UInt8(ascii: "."), UInt8(ascii: ":")]
-        return !address.host.isEmpty && address.port > 0
-            && address.host.utf8.allSatisfy { WebhookScheme.isHeaderByte($0) || separators.contains($0) }
     }
 
     private static func addresses(_ place: ConfigurationPlace) -> [NetworkAddress] {

@@ -50,6 +50,7 @@ struct ProblemKind {
     static let clusterNotFound = ProblemKind(404, 3, "cluster_not_found", "Cluster not found")
     static let queueNotFound = ProblemKind(404, 4, "queue_not_found", "Queue not found")
     static let jobNotFound = ProblemKind(404, 5, "job_not_found", "Job not found")
+    static let pullNotFound = ProblemKind(404, 6, "pull_not_found", "Pull not found")
     static let methodNotAllowed = ProblemKind(405, 0, "method_not_allowed", "Method not allowed")
     static let idempotencyInFlight = ProblemKind(
         409, 1, "idempotency_in_flight", "Request with this key in flight", retryable: true)
@@ -58,6 +59,7 @@ struct ProblemKind {
     static let groupInUse = ProblemKind(409, 4, "group_in_use", "Group has members", retryable: true)
     static let jobCancelled = ProblemKind(409, 5, "job_cancelled", "Job cancelled")
     static let jobEnded = ProblemKind(409, 6, "job_ended", "Job has ended")
+    static let pullRuns = ProblemKind(409, 7, "pull_runs", "Pull runs already", retryable: true)
     static let headTimeout = ProblemKind(408, 1, "head_timeout", "Request head not received in time")
     static let bodyTimeout = ProblemKind(408, 2, "body_timeout", "Request body not received in time", retryable: true)
     static let lengthRequired = ProblemKind(411, 0, "length_required", "Length required")

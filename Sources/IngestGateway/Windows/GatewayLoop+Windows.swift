@@ -114,7 +114,7 @@ extension GatewayLoop {
         let most = mostOfWindow
         let end: Int
         defer {
-            if let upload = body.upload { upload.rows.places = events.map { RowPlaces.Place(range: $0, line: 0) } }
+            if let upload = body.upload { upload.rows.places = places(of: upload, text) }
         }
         if windowIsLast {
             end = text.count
@@ -149,6 +149,13 @@ extension GatewayLoop {
             }
             found.append(line)
         }
+    }
+
+    /// Where the events of a window stand. Of a file lines are counted where they are asked for.
+    private func places(of upload: FileUpload, _ text: UnsafeRawBufferPointer) -> [RowPlaces.Place] {
+        guard upload.isPull else { return events.map { RowPlaces.Place(range: $0, line: 0) } }
+        var lines = LineCounter(text, from: upload.line + 1)
+        return events.map { RowPlaces.Place(range: $0, line: lines.line(at: Int($0.start)).number) }
     }
 
     /// Makes events of the window's whole rows, in `routed.source`.
