@@ -173,7 +173,7 @@ public struct JobFloors: Equatable, Sendable {
 
 /// A row that is no record of the topic.
 public struct RejectedRow: Equatable, Sendable {
-    /// Where it begins, from 1; of a pull its number among all rows.
+    /// Where it begins, from 1; of an element of an array of JSON, where it is wrong, and of a pull its number among all rows.
     public let line: Int64
     /// The cell of a row, or the byte of a line, from 1, at which it is wrong; nil: as a whole.
     public let column: Int64?

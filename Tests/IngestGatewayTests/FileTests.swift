@@ -154,6 +154,87 @@ import Transport
         }
     }
 
+    private static let arrayText = """
+         [{"n":1},{"n":2,}, {"a":"]},","n":3}x ,
+        {"n":"x"} {"n":4},,
+          {
+            "n": 5, "s": "two\\"\\\\"
+          }, nul, 7,"raw
+        line", {"s":[1}, [8]
+        , {"n":9 ]
+
+        """
+    private static let arrayValues = [
+        "{\"n\":1}", "{\n    \"n\": 5, \"s\": \"two\\\"\\\\\"\n  }", "7", "[8]",
+    ]
+    private static let arrayBad = [
+        "{\"n\":2,}", "{\"a\":\"]},\",\"n\":3}x ", "{\"n\":\"x\"}", "{\"n\":4}", "", "nul", "\"raw\nline\"",
+        "{\"s\":[1}",
+        "{\"n\":9 ",
+    ]
+    private static let arrayErrors = [
+        "1 18 Unexpected character in the JSON text", "1 38 Unexpected character in the JSON text",
+        "2 1 n must be an integer", "2 11 Unexpected character in the JSON text",
+        "2 19 Unexpected character in the JSON text", "5 6 Only true, false and null are literals",
+        "5 17 A string has an unescaped control character", "6 15 Unexpected character in the JSON text",
+        "7 10 Unexpected character in the JSON text",
+    ]
+
+    /// Wherever its windows end, and whether it has many lines or elements in one.
+    @Test(arguments: Framing.allCases)
+    func elementsOfAnArrayAreStoredAndBadOnesAreQuarantined(framing: Framing) throws {
+        let json = "Content-Type: application/json"
+        for size in [1 << 20, 1, 2, 3, 7, 20, 64] {
+            let node = try node(Self.options(window: size))
+            let reply = try send(node, "/file/ingest", Self.arrayText, [json], framing)
+            #expect(reply.status == 201, "\(size): \(reply.text)")
+            #expect(try node.values("rows") == Self.arrayValues, "\(size)")
+            #expect(reply.number("accepted") == 4 && reply.number("rejected") == 9, "\(reply.text)")
+            #expect(reply.number("bytes") == Self.arrayText.utf8.count && reply.number("line") == 7, "\(reply.text)")
+            #expect(Self.errors(reply) == Self.arrayErrors, "\(size): \(reply.text)")
+            #expect(try node.values("quarantine.rows") == Self.arrayBad, "\(size)")
+        }
+        let node = try node()
+        let empty = try send(node, "/file/ingest", "[ ]", [json], framing)
+        #expect(empty.status == 201 && empty.number("rows") == 0 && empty.number("line") == 1, "\(empty.text)")
+    }
+
+    /// What is before the end of what is there is stored, and what is not read to its end is quarantined.
+    @Test func anArrayThatDoesNotEndOrGoesOnIsToldOf() throws {
+        for (text, words, bad) in [
+            ("[1,2,{\"a\":3,", "does not end", 1), ("[1,2", "does not end", 0),
+            ("[1,2] 3", "follows the JSON array", 0),
+            ("[1,2,", "does not end", 0), ("[1,2][", "follows the JSON array", 0),
+        ] {
+            for size in [1 << 20, 1] {
+                let node = try node(Self.options(window: size))
+                let reply = try send(node, "/v1/files?topic=rows", text, ["Content-Type: application/json"])
+                #expect(reply.status == 400 && reply.text.contains(words), "\(text): \(reply.text)")
+                #expect(try node.values("rows") == ["1", "2"], "\(text)")
+                #expect(reply.number("accepted") == 2 && reply.number("rejected") == bad, "\(text): \(reply.text)")
+                #expect(try job(node, reply).string("state") == "failed")
+            }
+        }
+    }
+
+    /// Its elements are as long as events may be, and no window grows with the array.
+    @Test func anElementThatIsLongerThanAnyStopsTheFile() throws {
+        var options = Self.options(window: 64)
+        options.maxEventBytes = 300
+        let node = try node(options)
+        func text(_ count: Int) -> String { "[1,\"\(String(repeating: "x", count: count))\",2]" }
+        let json = ["Content-Type: application/json"]
+        let long = try send(node, "/v1/files?topic=rows", text(310), json)
+        #expect(long.status == 201 && long.number("accepted") == 2 && long.number("rejected") == 1, "\(long.text)")
+        let tooLong = try send(node, "/v1/files?topic=rows", text(1000), json)
+        #expect(tooLong.status == 413 && tooLong.number("accepted") == 1, "\(tooLong.text)")
+        #expect(tooLong.string("code") == "event_too_large")
+        let all = "[" + (0..<2000).map { "{\"row\":\($0)}" }.joined(separator: ",") + "]"
+        let reply = try send(node, "/v1/files?topic=all", all, json)
+        #expect(reply.status == 201 && reply.number("accepted") == 2000, "\(reply.text)")
+        #expect(try node.values("all") == (0..<2000).map { "{\"row\":\($0)}" })
+    }
+
     /// What is mended is sent again, and is stored then.
     @Test func quarantinedRowsAreSubmittedAgain() throws {
         let node = try node()
@@ -303,13 +384,14 @@ import Transport
     @Test(
         arguments: [
             ("/v1/files", csv, 400, "topic says where"), ("/v1/files?topic=a%00", csv, 400, "percent-encoded"),
-            ("/v1/files?topic=rows&format=json", csv, 400, "csv or ndjson"),
+            ("/v1/files?topic=rows&format=xml", csv, 400, "csv, ndjson or json"),
             ("/v1/files?topic=rows&delimiter=ab", csv, 400, "one character"),
             ("/v1/files?topic=rows&skip_lines=-1", csv, 400, "0 to 1000"),
             ("/v1/files?topic=rows&header=a,a", csv, 400, "stands twice"),
             ("/v1/files?topic=rows&x=1", csv, 400, "not supported"),
             ("/v1/files?topic=a%20b", csv, 400, "topic's name"),
-            ("/v1/files?topic=rows", "Content-Type: application/json", 415, "text/csv"),
+            ("/v1/files?topic=rows", "Content-Type: application/xml", 415, "text/csv"),
+            ("/v1/files?topic=rows", "Content-Type: application/json", 400, "no JSON array"),
             ("/v1/files?topic=rows", csv + "; header=absent", 415, "the parameter header"),
             ("/v1/files?topic=rows&header=a", csv + "; header=present", 415, "header=absent"),
             ("/v1/files?topic=rows", "Content-Type: multipart/form-data", 400, "boundary"),
@@ -330,7 +412,7 @@ import Transport
         arguments: [
             "file: false", "file: true, reply: event", "file: true, success: 200", "file: true, max_body: 2KiB",
             "file: true, ack: none, success: 202", "file: true, idempotency: {header: X-Key}",
-            "file: true, formats: [csv, json]", "file: {quarantine: 'a b'}", "file: {quarantine: a}",
+            "file: true, formats: [csv, form]", "file: {quarantine: 'a b'}", "file: {quarantine: a}",
             "file: {quarantine: __queue_state}, formats: csv", "file: {quarantine: __jobs}", "file: {other: 1}",
         ])
     func aRouteOfFilesSaysNothingElse(keys: String) throws {
@@ -401,7 +483,10 @@ import Transport
             let content = (operation["requestBody"] as? [String: Any])?["content"] as? [String: Any] ?? [:]
             #expect(
                 Set(content.keys)
-                    == ["text/csv", "application/x-ndjson", "application/jsonl", "multipart/form-data"])
+                    == [
+                        "text/csv", "application/x-ndjson", "application/jsonl", "application/json",
+                        "multipart/form-data",
+                    ])
         }
         #expect(paths["/v1/jobs/{job}:cancel"]?.keys.contains("post") == true)
     }

@@ -65,7 +65,7 @@ extension GatewayLoop {
         let format = routedFormat()
         let source: UnsafeRawBufferPointer
         if let window {
-            source = splitWindow(body, format, window)
+            source = splitRoutedWindow(body, window)
             if events.isEmpty { return .answered }
         } else {
             switch splitRouted(body, format, plan) {

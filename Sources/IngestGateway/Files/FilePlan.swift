@@ -10,18 +10,28 @@ struct FilePlan: Sendable {
 /// How the text of a file is cut into rows.
 enum FileFormat: Equatable, Sendable {
     case csv, lines
+    /// An array of JSON, whose elements are the rows.
+    case array
+
+    /// All of them.
+    static let mediaTypes: MediaTypes = [.csv, .lines, .json]
 
     init?(_ name: String) {
         switch name {
         case "csv": self = .csv
         case "ndjson": self = .lines
+        case "json": self = .array
         default: return nil
         }
     }
 
     init?(_ type: MediaTypes?) {
-        guard type == .csv || type == .lines else { return nil }
-        self = type == .csv ? .csv : .lines
+        switch type {
+        case .csv?: self = .csv
+        case .lines?: self = .lines
+        case .json?: self = .array
+        default: return nil
+        }
     }
 
     /// By the end of a file's name.
@@ -29,11 +39,18 @@ enum FileFormat: Equatable, Sendable {
         switch fileName.split(separator: ".").last?.lowercased() {
         case "csv": self = .csv
         case "ndjson", "jsonl": self = .lines
+        case "json": self = .array
         default: return nil
         }
     }
 
-    var mediaType: MediaTypes { self == .csv ? .csv : .lines }
+    var mediaType: MediaTypes {
+        switch self {
+        case .csv: .csv
+        case .lines: .lines
+        case .array: .json
+        }
+    }
 }
 
 /// Where the rows of the window at hand stand in its text. An object, for it goes along with what cuts them.

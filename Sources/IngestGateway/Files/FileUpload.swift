@@ -102,11 +102,11 @@ final class FileUpload {
             format = FileFormat(type) ?? form.fileName.flatMap { FileFormat(fileName: $0) }
         }
         guard let format, formats.contains(format.mediaType) else {
-            let taken = formats.intersection([.csv, .lines]).names
+            let taken = formats.intersection(FileFormat.mediaTypes)
             return Problem(
                 .unsupportedMediaType,
-                "Neither the part's Content-Type nor the file's name says that it is one of \(taken): send it with "
-                    + "curl -F 'file=@NAME;type=\(formats.intersection([.csv, .lines]).firstName)'.")
+                "Neither the part's Content-Type nor the file's name says that it is one of \(taken.names): send it with "
+                    + "curl -F 'file=@NAME;type=\(taken.firstName)'.")
         }
         return nil
     }
@@ -115,7 +115,10 @@ final class FileUpload {
 
     /// What of a file that is not taken on is in its topic, for people.
     var stopWords: String {
-        pending.rows == 0 ? "nothing of it is stored" : "its rows up to line \(pending.line) are taken"
+        if pending.rows == 0 { return "nothing of it is stored" }
+        // An array may be one line.
+        return format == .array
+            ? "its first \(pending.rows) elements are taken" : "its rows up to line \(pending.line) are taken"
     }
 
     /// The job as it begins.

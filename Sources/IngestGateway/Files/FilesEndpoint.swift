@@ -98,7 +98,7 @@ struct FileQuery {
         if name.equals("topic") {
             topic = value
         } else if name.equals("format") {
-            guard let known = FileFormat(value) else { return "format is csv or ndjson." }
+            guard let known = FileFormat(value) else { return "format is csv, ndjson or json." }
             format = known
         } else if name.equals("header") {
             let columns = value.split(separator: ",", omittingEmptySubsequences: false).map(String.init)

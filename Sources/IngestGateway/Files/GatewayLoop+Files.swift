@@ -45,7 +45,11 @@ extension GatewayLoop {
             body.stop(problem)
             return nil
         }
-        body.format = upload.format == .csv ? .csv(CSVEvents(upload.plan.csv, upload.plan.schema)) : .lines
+        switch upload.format {
+        case .csv: body.format = .csv(CSVEvents(upload.plan.csv, upload.plan.schema))
+        case .array: body.format = .array(JSONElements())
+        case .lines, nil: body.format = .lines
+        }
         let name = Array(upload.topic.utf8)
         switch name.withUnsafeBytes({ topicForAppend($0) }) {
         case .unready(let work): return .suspended(work)
@@ -116,8 +120,11 @@ extension GatewayLoop {
         let taken = UnsafeRawBufferPointer(rebasing: text[..<windowUsed])
         // The file's last one need not end.
         let open = taken.isEmpty || taken.last == 0x0a || taken.last == 0x0d ? 0 : 1
-        if case .csv(let reader) = body.format { return reader.linesTaken + open }
-        return upload.line + CSVEvents.lines(of: taken) + (taken.last == 0x0d ? 1 : open)
+        switch body.format {
+        case .csv(let reader): return reader.linesTaken + open
+        case .array(let reader): return reader.lastLine
+        case .lines: return upload.line + CSVEvents.lines(of: taken) + (taken.last == 0x0d ? 1 : open)
+        }
     }
 
     /// Ends the job of a file whose windows are over, and all of which is on disk.
@@ -162,7 +169,8 @@ extension GatewayLoop {
         let most = min(log.settings.maxBatchBytes, Self.preferredBatchBytes)
         var (count, inBatch) = (0, 0)
         var (rows, unsaid): ([RejectedRow], [RejectedRow]) = ([], [])
-        var lines = LineCounter(text, from: upload.line + 1)
+        var lines = LineCounter(text, from: JSONElements.Place(line: upload.line + 1, column: 1))
+        if case .array(let reader) = body.format { lines = LineCounter(text, from: reader.start) }
         func append() -> Bool {
             if inBatch == 0 { return true }
             switch log.append(Self.finish(&builder, &packer), origin: .client, nowMs: wallClockMs) {
@@ -254,20 +262,19 @@ extension GatewayLoop {
 struct LineCounter {
     private let text: UnsafeRawBufferPointer
     private var at = 0
-    private var number: Int
+    private var place: JSONElements.Place
 
-    /// - Parameter first: the number of the text's first line.
-    init(_ text: UnsafeRawBufferPointer, from first: Int) {
+    /// - Parameter start: where the text begins.
+    init(_ text: UnsafeRawBufferPointer, from start: JSONElements.Place) {
         self.text = text
-        number = first
+        place = start
     }
 
-    /// Of the line that has this byte, its number and its start.
-    mutating func line(at place: Int) -> (number: Int, start: Int) {
-        number += CSVEvents.lines(of: UnsafeRawBufferPointer(rebasing: text[at..<place]))
-        at = place
-        let start = text[..<place].lastIndex(of: 0x0a).map { $0 + 1 } ?? 0
-        return (number, start)
+    /// Where this byte is.
+    mutating func place(of byte: Int) -> JSONElements.Place {
+        place.pass(UnsafeRawBufferPointer(rebasing: text[at..<byte]))
+        at = byte
+        return place
     }
 }
 
@@ -277,16 +284,20 @@ extension RejectedRow {
         _ format: WindowedBody.Format, _ lines: inout LineCounter
     ) {
         let reason = rejection.finding?.words ?? rejection.detail.description
-        guard case .csv(let reader) = format else {
-            let start = Int(place.range.start)
-            let (number, lineStart) = lines.line(at: start)
+        let start = Int(place.range.start)
+        switch format {
+        case .lines:
+            let at = lines.place(of: start)
             self.init(
-                line: Int64(number), column: rejection.position.map { Int64(start - lineStart + $0 + 1) },
-                reason: reason)
-            return
+                line: Int64(at.line), column: rejection.position.map { Int64(at.column + $0) }, reason: reason)
+        case .array:
+            // An element may have many lines, and a line many elements.
+            let at = lines.place(of: start + (rejection.position ?? 0))
+            self.init(line: Int64(at.line), column: Int64(at.column), reason: reason)
+        case .csv(let reader):
+            let column = rejection.column ?? rejection.finding.flatMap { reader.column(of: $0.pointer) }
+            self.init(line: Int64(place.line), column: column.map { Int64($0) }, reason: reason)
         }
-        let column = rejection.column ?? rejection.finding.flatMap { reader.column(of: $0.pointer) }
-        self.init(line: Int64(place.line), column: column.map { Int64($0) }, reason: reason)
     }
 }
 

@@ -20,6 +20,7 @@ extension GatewayLoop {
     /// The format of a request that was admitted.
     func routedFormat() -> RoutedFormat {
         let taken = routeRow.pointee.mediaTypes
+        // Elements of an array are held against a route as lines are.
         if let upload = window?.upload { return upload.format == .csv ? .csv : .lines }
         if isBinaryCloudEvent { return .binaryCloudEvent }
         guard let type = mediaType(), taken.contains(type) else { return taken.contains(.anyJSON) ? .json : .raw }
@@ -71,15 +72,20 @@ extension GatewayLoop {
     }
 
     /// Fills `events` with the ranges of the window's whole events in the text that comes back, and `rejections`.
-    func splitWindow(
-        _ text: UnsafeRawBufferPointer, _ format: RoutedFormat, _ body: WindowedBody
+    func splitRoutedWindow(
+        _ text: UnsafeRawBufferPointer, _ body: WindowedBody
     ) -> UnsafeRawBufferPointer {
-        guard case .csv = format else {
+        switch body.format {
+        case .lines:
             splitWindow(text, body)
             return text
+        case .array:
+            splitElements(text, body)
+            return text
+        case .csv:
+            splitRows(text, body)
+            return routed.source.bytes
         }
-        splitRows(text, body)
-        return routed.source.bytes
     }
 
     /// An event of its own is an object: of an array nobody could say whether it is one event or many.

@@ -108,6 +108,13 @@ struct JSONScanner {
         }
     }
 
+    /// The value at `start`, which is no space, as an event of its own; what follows it is not looked at.
+    mutating func element(at start: Int) throws(JSONFailure) -> JSONRange {
+        (position, tokens, keys) = (start, 0, 0)
+        _ = try value()
+        return JSONRange(start, position)
+    }
+
     // MARK: One value
 
     /// Returns the position behind the string at `position`, whose first byte was seen to be a quote.

@@ -227,7 +227,7 @@ struct OpenAPIDocument: ~Copyable {
         case "from":
             "{\"type\":\"string\",\"pattern\":\"^(earliest|latest|p[0-9]{1,3}:[0-9]{1,18}|[0-9]{1,18})$\"}"
         case "to": "{\"type\":\"string\",\"pattern\":\"^[0-9]{1,18}$\"}"
-        case "format": "{\"type\":\"string\",\"enum\":[\"csv\",\"ndjson\"]}"
+        case "format": "{\"type\":\"string\",\"enum\":[\"csv\",\"ndjson\",\"json\"]}"
         // One name: a list has each of them once.
         case "header": "{\"type\":\"string\",\"pattern\":\"^[A-Za-z0-9_ .-]{1,64}$\"}"
         case "delimiter": "{\"type\":\"string\",\"pattern\":\"^([,;|:]|tab)$\"}"
@@ -275,6 +275,7 @@ struct OpenAPIDocument: ~Copyable {
     /// needs for a key are said, for without them nothing is stored.
     private mutating func writeSchema(ofBody mediaType: String, _ definition: RouteDefinition) {
         let isCloudEvent = mediaType == CloudEvents.structured
+        if mediaType == "application/json", definition.endpoint.takesFiles { return out.text("{\"type\":\"array\"}") }
         if mediaType == "application/json", let plan = definition.plan, let needs = Self.needs(plan) {
             return writeSchema(needing: needs, plan, definition)
         }

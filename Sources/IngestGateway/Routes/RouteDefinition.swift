@@ -125,7 +125,7 @@ struct RouteDefinition {
         [
             RouteDefinition(
                 id: "files", paths: ["/v1/files"], methods: .post, endpoint: FilesEndpoint.self, maxBodyBytes: longest,
-                mediaTypes: [.csv, .lines, .multipart]),
+                mediaTypes: FileFormat.mediaTypes.union(.multipart)),
             RouteDefinition(
                 id: "cancel-job", paths: ["/v1/jobs/{job}:cancel"], methods: .post, endpoint: JobCancelEndpoint.self,
                 maxBodyBytes: min(GatewayLoop.maxQueueCallBytes, longest), mediaTypes: .json),

@@ -195,7 +195,7 @@ struct RouteReader {
     private func formats(_ reply: PlanReply) -> MediaTypes {
         let isFile = fields["file"] != nil
         guard let field = fields["formats"] else {
-            return isFile ? [.csv, .lines, .multipart] : reply.takesMany ? [.json, .lines] : .json
+            return isFile ? FileFormat.mediaTypes.union(.multipart) : reply.takesMany ? [.json, .lines] : .json
         }
         var types: MediaTypes = isFile ? .multipart : []
         for place in field.oneOrMore() ?? [] {
@@ -203,8 +203,8 @@ struct RouteReader {
             if !type.isDisjoint(with: [.lines, .csv]), !reply.takesMany {
                 place.refuse("the reply is of one event", remedy: "Write reply: list, or leave this format out")
             }
-            if isFile, type.isDisjoint(with: [.lines, .csv]) {
-                place.refuse("a file is csv or ndjson", remedy: "Leave this format out")
+            if isFile, type.isDisjoint(with: FileFormat.mediaTypes) {
+                place.refuse("a file is csv, ndjson or json", remedy: "Leave this format out")
             }
             types.formUnion(reply.takesMany ? type : type.subtracting(.cloudEvents))
         }

@@ -97,9 +97,9 @@ extension GatewayLoop {
     }
 
     func endWindow(of body: WindowedBody, _ isLast: Bool) {
-        body.taken(windowUsed, isLast: isLast)
-        // The rows before what is wrong are stored, wherever windows end.
+        // The rows before what is wrong are stored, wherever windows end. First, for a text that is used up ends a body well.
         if let windowProblem { body.stop(windowProblem) }
+        body.taken(windowUsed, isLast: isLast)
     }
 
     /// What is written here counts with what the same user writes by Kafka's protocol. He is slowed down, as there: a body cannot be
@@ -154,8 +154,22 @@ extension GatewayLoop {
     /// Where the events of a window stand. Of a file lines are counted where they are asked for.
     private func places(of upload: FileUpload, _ text: UnsafeRawBufferPointer) -> [RowPlaces.Place] {
         guard upload.isPull else { return events.map { RowPlaces.Place(range: $0, line: 0) } }
-        var lines = LineCounter(text, from: upload.line + 1)
-        return events.map { RowPlaces.Place(range: $0, line: lines.line(at: Int($0.start)).number) }
+        var lines = LineCounter(text, from: JSONElements.Place(line: upload.line + 1))
+        return events.map { RowPlaces.Place(range: $0, line: lines.place(of: Int($0.start)).line) }
+    }
+
+    /// Fills `events` with the whole elements of the window, and `rejections`.
+    func splitElements(_ text: UnsafeRawBufferPointer, _ body: WindowedBody) {
+        guard case .array(var reader) = body.format else { preconditionFailure("elements of a body of lines") }
+        var (found, wrong): ([JSONRange], [Rejection]) = ([], [])
+        swap(&found, &events)
+        let outcome = reader.read(
+            text, isLast: windowIsLast, most: mostOfWindow, jsonLimits, into: &found, &wrong)
+        swap(&found, &events)
+        rejections = wrong
+        (windowUsed, windowProblem) = (outcome.used, outcome.problem)
+        body.upload?.rows.places = events.map { RowPlaces.Place(range: $0, line: 0) }
+        body.format = .array(reader)
     }
 
     /// Makes events of the window's whole rows, in `routed.source`.

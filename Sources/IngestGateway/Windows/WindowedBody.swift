@@ -46,6 +46,8 @@ final class WindowedBody: BodyReader, @unchecked Sendable {
     enum Format {
         case lines
         case csv(CSVEvents)
+        /// Of files alone.
+        case array(JSONElements)
     }
 
     /// What came of a window, or of several.
