@@ -84,7 +84,9 @@ public final class Broker: Sendable {
             report.show(summary, notices: metadata.notices)
             current = Lock(TopicCatalog(topics, version: metadata.revision))
             producerIDs = ProducerIDs(metadata: metadata)
-            groups = GroupCoordinator(settings: options.groups, rewriteFloor: options.offsetsRewriteFloor)
+            groups = GroupCoordinator(
+                settings: options.groups, own: try OwnGroupSettings(in: metadata, folder, options.groups),
+                rewriteFloor: options.offsetsRewriteFloor)
             transactions = TransactionCoordinator(settings: options.transactions)
             queues = QueueCoordinator(clock: options.queueClock, steadyClock: options.queueSteadyClock)
             jobs = Jobs()

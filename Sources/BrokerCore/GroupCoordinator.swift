@@ -65,6 +65,8 @@ public final class GroupCoordinator: Sendable {
     }
 
     let settings: GroupSettings
+    /// Of groups that have some; changed on the broker's `admin` alone.
+    let ownSettings: Lock<OwnGroupSettings>
     /// Memory of the groups of all shards.
     private let memoryBytes = Atomic<Int>(0)
     /// Bytes that sweeps of all shards have appended since one of them has waited for a commit.
@@ -82,8 +84,9 @@ public final class GroupCoordinator: Sendable {
     /// How often timers and sweeps are tried again whose records the log refuses.
     static let refusedPollMs: Int64 = 1000
 
-    init(settings: GroupSettings, rewriteFloor: Int64) {
+    init(settings: GroupSettings, own: OwnGroupSettings, rewriteFloor: Int64) {
         self.settings = settings
+        ownSettings = Lock(own)
         self.rewriteFloor = rewriteFloor
     }
 
@@ -282,6 +285,7 @@ public final class GroupCoordinator: Sendable {
     func prepare(_ shard: inout Shard) {
         shard.prepare(memoryBytes: memoryBytes.load(ordering: .relaxed))
         shard.machine.topics = topics
+        shard.machine.ownSettings = ownSettings.withLock { $0.settings }
     }
 
     func count(_ shard: inout Shard) {

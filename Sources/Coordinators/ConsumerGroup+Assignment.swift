@@ -10,7 +10,7 @@ extension ConsumerGroup {
         guard !members.isEmpty, epoch > assignmentEpoch || wantsLook else { return }
         if assigning.isAway(shard.now.monotonicMs) { return }
         if let last = assignedAtMs {
-            let due = last + Int64(shard.settings.consumerAssignmentIntervalMs)
+            let due = last + Int64(shard.settings(of: groupID).consumerAssignmentIntervalMs)
             if shard.now.monotonicMs < due {
                 return assignTimer.set(due, in: &shard.timers, groupID: groupID, subject: .assignment)
             }

@@ -81,7 +81,7 @@ extension ConsumerGroup {
         var response = ConsumerGroupHeartbeatResponse()
         response.memberID = request.memberID
         response.memberEpoch = member.epoch
-        response.heartbeatIntervalMs = shard.settings.consumerHeartbeatIntervalMs
+        response.heartbeatIntervalMs = shard.settings(of: groupID).consumerHeartbeatIntervalMs
         let isChanged = before.map { !member.readsSame(as: $0) } ?? true
         if request.memberEpoch == 0 || request.isFull || isChanged { response.assignment = member.assignment }
         return response
@@ -235,7 +235,8 @@ extension ConsumerGroup {
     mutating func startSession(_ key: ExactString, _ shard: inout ShardContext) {
         guard let member = members[key] else { return }
         let timeout =
-            member.classic.map { Int64($0.sessionTimeoutMs) } ?? Int64(shard.settings.consumerSessionTimeoutMs)
+            member.classic.map { Int64($0.sessionTimeoutMs) }
+            ?? Int64(shard.settings(of: groupID).consumerSessionTimeoutMs)
         let at = shard.after(timeout)
         let groupID = groupID
         withTimers(of: key) { member in

@@ -42,6 +42,12 @@ public struct GroupShard: Sendable {
         set { context.maxBatchBytes = newValue }
     }
 
+    /// What holds for groups that have settings of their own. To be kept up to date.
+    public var ownSettings: [ExactString: GroupSettings] {
+        get { context.ownSettings }
+        set { context.ownSettings = newValue }
+    }
+
     /// The topics that there are, for groups that are assigned their partitions. To be kept up to date.
     public var topics: any GroupTopics {
         get { context.topics }
@@ -234,6 +240,7 @@ public struct GroupShard: Sendable {
         var view = GroupShard(settings: context.settings)
         view.phase = phase
         view.context.topics = context.topics
+        view.context.ownSettings = context.ownSettings
         guard let group = groups[groupID] else { return view }
         view.groups[groupID] = group
         for producer in group.openTransactions {

@@ -11,6 +11,8 @@ struct ShardContext: Sendable {
     }
 
     let settings: GroupSettings
+    /// See `GroupShard.ownSettings`.
+    var ownSettings: [ExactString: GroupSettings] = [:]
     /// See `GroupShard.topics`.
     var topics: any GroupTopics = NoTopics()
     /// See `GroupShard.maxBatchBytes`.
@@ -40,6 +42,11 @@ struct ShardContext: Sendable {
     init(settings: GroupSettings, random: any RandomNumberGenerator & Sendable) {
         self.settings = settings
         memberIDs = MemberIDSource(random)
+    }
+
+    /// What holds for a group: the broker's settings, or its own over them.
+    func settings(of groupID: String) -> GroupSettings {
+        ownSettings.isEmpty ? settings : ownSettings[groupID] ?? settings
     }
 
     mutating func begin(_ now: CoordinatorTime) {

@@ -75,6 +75,38 @@ import Testing
         #expect(driver.consumerState() == "Stable")
     }
 
+    @Test func aGroupMayHaveSettingsOfItsOwn() {
+        let driver = ShardDriver(topics: FakeTopics(["t": 2]))
+        var own = driver.settings
+        (own.consumerSessionTimeoutMs, own.consumerHeartbeatIntervalMs) = (60_000, 9_000)
+        own.consumerAssignmentIntervalMs = 15_000
+        driver.run { shard, _ in
+            shard.ownSettings = ["g": own]
+            return GroupActions()
+        }
+        #expect(driver.joinConsumer("m").heartbeatIntervalMs == 9_000)
+        #expect(driver.joinConsumer("m", group: "other").heartbeatIntervalMs == 5_000)
+        driver.pass(45_000)
+        #expect(driver.describe().members.map(\.memberID) == ["m"])
+        #expect(driver.describe("other").members.isEmpty)
+        driver.beat("m", 2)
+        driver.topics["t"] = 4
+        #expect(driver.beat("m", 2).memberEpoch == 3)
+        driver.topics["t"] = 6
+        driver.pass(14_000)
+        #expect(driver.beat("m", 3).memberEpoch == 3)
+        driver.pass(1_000)
+        #expect(driver.beat("m", 3).memberEpoch == 4)
+        // Back to the broker's, from the next heartbeat on.
+        driver.run { shard, _ in
+            shard.ownSettings = [:]
+            return GroupActions()
+        }
+        driver.beat("m", 4)
+        driver.pass(45_000)
+        #expect(driver.describe().members.isEmpty)
+    }
+
     @Test func theBrokerNamesAMemberOfVersion0() {
         let driver = ShardDriver(topics: FakeTopics(["t": 1]))
         let response = driver.beat("", 0, version: 0) {

@@ -1,8 +1,9 @@
-import BrokerCore
+import Coordinators
 import KafkaModel
 import KafkaWire
 import Testing
 
+@testable import BrokerCore
 @testable import KafkaServer
 
 /// DescribeConfigs, AlterConfigs and IncrementalAlterConfigs.
@@ -144,5 +145,140 @@ import Testing
         let after = try client.broker.crashed().client()
         #expect(try value(after, "max.message.bytes") == "200")
         try #expect(after.produce("orders", [UInt8](repeating: 0, count: 10)).code == .corruptMessage)
+    }
+
+    // MARK: Groups
+
+    private func rows(_ client: WireClient, _ group: String = "readers") throws -> [String] {
+        try describe(client, group, type: 32).configs.map { "\($0.name)=\($0.value ?? "") \($0.configSource)" }
+    }
+
+    private func alterGroup(
+        _ client: WireClient, _ changes: [(String, Int8, String?)], _ group: String = "readers",
+        validateOnly: Bool = false
+    ) throws -> ErrorCode {
+        try alter(client, changes, type: 32, name: group, validateOnly: validateOnly)
+    }
+
+    private func listed(_ client: WireClient) throws -> [String] {
+        var request = ListConfigResourcesRequest()
+        request.resourceTypes = [32]
+        return try client.call(request).configResources.map { "\($0.resourceType) \($0.resourceName)" }
+    }
+
+    private static let usualRows = [
+        "consumer.assignment.interval.ms=1000 5", "consumer.heartbeat.interval.ms=5000 5",
+        "consumer.session.timeout.ms=45000 5",
+    ]
+
+    @Test func aGroupHasSettingsBeforeItIsThereAndAfterACrash() throws {
+        let client = try client()
+        #expect(try rows(client) == Self.usualRows)
+        #expect(try listed(client) == [])
+        #expect(try alterGroup(client, [("consumer.session.timeout.ms", 0, "50000")]) == .none)
+        let result = try describe(client, "readers", type: 32, keys: ["consumer.session.timeout.ms"])
+        #expect(result.configs.map(\.value) == ["50000"])
+        #expect(result.configs.map(\.configSource) == [8])
+        #expect(result.configs[0].synonyms.map(\.value) == ["50000", "45000"])
+        #expect(
+            result.configs[0].synonyms.map(\.name) == [
+                "consumer.session.timeout.ms", "group.consumer.session.timeout.ms",
+            ])
+        #expect(try listed(client) == ["32 readers"])
+        let after = try client.broker.crashed().client()
+        #expect(try rows(after)[2] == "consumer.session.timeout.ms=50000 8")
+        #expect(try alterGroup(after, [("consumer.session.timeout.ms", 1, nil)]) == .none)
+        #expect(try rows(after) == Self.usualRows)
+        #expect(try listed(after) == [])
+        #expect(try listed(after.broker.restarted().client()) == [])
+    }
+
+    @Test func aGroupsNameIsItsBytes() throws {
+        let client = try client()
+        let (one, two) = ("caf\u{e9}", "cafe\u{301}")
+        #expect(try alterGroup(client, [("consumer.session.timeout.ms", 0, "50000")], one) == .none)
+        #expect(try rows(client, two) == Self.usualRows)
+        #expect(try rows(client.broker.restarted().client(), one)[2] == "consumer.session.timeout.ms=50000 8")
+    }
+
+    @Test func settingsOfAGroupAreChecked() throws {
+        let client = try client()
+        let session = "consumer.session.timeout.ms"
+        for (key, value) in [
+            ("share.session.timeout.ms", "45000"), ("no.such.key", "1"), (session, "soon"), (session, "0"),
+            (session, "44999"), (session, "60001"), ("consumer.heartbeat.interval.ms", "4999"),
+            ("consumer.heartbeat.interval.ms", "15001"), ("consumer.assignment.interval.ms", "-1"),
+            ("consumer.assignment.interval.ms", "15001"), (session, String(repeating: "0", count: 60) + "50000"),
+        ] {
+            #expect(try alterGroup(client, [(key, 0, value)]) == .invalidConfig, "\(key)=\(value)")
+        }
+        #expect(try alterGroup(client, [(session, 2, "50000")]) == .invalidConfig)
+        #expect(try alterGroup(client, [(session, 0, nil)]) == .invalidRequest)
+        #expect(try alterGroup(client, [(session, 0, "50000")], "") == .invalidRequest)
+        let long = String(repeating: "g", count: OwnGroupSettings.maxNameBytes + 1)
+        #expect(try alterGroup(client, [(session, 0, "50000")], long) == .invalidRequest)
+        #expect(try describe(client, "", type: 32).code == .invalidRequest)
+        #expect(try alterGroup(client, [(session, 0, "50000")], validateOnly: true) == .none)
+        #expect(try rows(client) == Self.usualRows)
+        #expect(
+            try alterGroup(client, [(session, 0, "60000"), ("consumer.heartbeat.interval.ms", 0, "15000")]) == .none)
+    }
+
+    /// The broker's own value widens what groups may have, and a session is always longer than a heartbeat's interval.
+    @Test func theBrokersValueIsAlwaysValid() throws {
+        let client = try TestBroker { options in
+            options.broker.groups.consumerSessionTimeoutMs = 10_000
+        }.client()
+        #expect(try alterGroup(client, [("consumer.session.timeout.ms", 0, "9999")]) == .invalidConfig)
+        #expect(try alterGroup(client, [("consumer.session.timeout.ms", 0, "10000")]) == .none)
+        #expect(try alterGroup(client, [("consumer.heartbeat.interval.ms", 0, "10000")]) == .invalidConfig)
+        #expect(try alterGroup(client, [("consumer.heartbeat.interval.ms", 0, "9999")]) == .none)
+    }
+
+    @Test func alterConfigsReplacesAllSettingsOfAGroup() throws {
+        let client = try client()
+        #expect(try alterGroup(client, [("consumer.assignment.interval.ms", 0, "0")]) == .none)
+        var resource = AlterConfigsRequest.AlterConfigsResource()
+        (resource.resourceType, resource.resourceName) = (32, "readers")
+        resource.configs = [AlterConfigsRequest.AlterableConfig()]
+        (resource.configs[0].name, resource.configs[0].value) = ("consumer.heartbeat.interval.ms", "7000")
+        var request = AlterConfigsRequest()
+        request.resources = [resource]
+        #expect(try client.call(request).responses.map(\.code) == [.none])
+        #expect(
+            try rows(client) == [
+                "consumer.assignment.interval.ms=1000 5", "consumer.heartbeat.interval.ms=7000 8",
+                "consumer.session.timeout.ms=45000 5",
+            ])
+    }
+
+    @Test func aMemberIsToldTheIntervalOfItsGroup() throws {
+        let client = try client()
+        var request = ConsumerGroupHeartbeatRequest()
+        (request.groupID, request.memberID, request.rebalanceTimeoutMs) = ("readers", "m", 60_000)
+        (request.subscribedTopicNames, request.topicPartitions) = (["orders"], [])
+        #expect(try client.call(request).heartbeatIntervalMs == 5_000)
+        #expect(try alterGroup(client, [("consumer.heartbeat.interval.ms", 0, "7000")]) == .none)
+        #expect(try client.call(request).heartbeatIntervalMs == 7_000)
+        request.groupID = "others"
+        #expect(try client.call(request).heartbeatIntervalMs == 5_000)
+    }
+
+    @Test func groupsWithSettingsAreBounded() throws {
+        let client = try client()
+        let broker = client.broker.broker
+        for number in 0..<OwnGroupSettings.maxNamesBytes / OwnGroupSettings.maxNameBytes {
+            let group = String(repeating: "g", count: OwnGroupSettings.maxNameBytes - 6) + String(100_000 + number)
+            try #require(
+                broker.alterGroupSettings(
+                    ExactString(group), ["consumer.session.timeout.ms": "50000"], validateOnly: false) == nil)
+        }
+        #expect(try alterGroup(client, [("consumer.session.timeout.ms", 0, "50000")]) == .policyViolation)
+        #expect(try listed(client).count == broker.groupSettingsSize.groups)
+        // What is there may change, and make room.
+        let first = try #require(broker.groupsWithSettings.first).text
+        #expect(try alterGroup(client, [("consumer.session.timeout.ms", 0, "51000")], first) == .none)
+        #expect(try alterGroup(client, [("consumer.session.timeout.ms", 1, nil)], first) == .none)
+        #expect(try alterGroup(client, [("consumer.session.timeout.ms", 0, "50000")]) == .none)
     }
 }

@@ -11,6 +11,7 @@ struct SettingRow {
         static let topic: Int8 = 1
         static let staticBroker: Int8 = 4
         static let defaultValue: Int8 = 5
+        static let group: Int8 = 8
     }
 
     var value: String?
@@ -27,10 +28,20 @@ struct SettingRow {
         value = settings.value(key.name)
         source = synonyms.first?.source ?? Source.defaultValue
     }
+
+    init(_ key: GroupSettingKey, _ own: String?, _ broker: BrokerOptions) {
+        if let own { synonyms.append((key.name, own, Source.group)) }
+        if broker.brokerSettings.contains(where: { $0.name == key.brokerKey && !$0.isDefault }) {
+            synonyms.append((key.brokerKey, key.value(in: broker.groups), Source.staticBroker))
+        }
+        synonyms.append((key.brokerKey, key.defaultValue, Source.defaultValue))
+        value = own ?? key.value(in: broker.groups)
+        source = synonyms[0].source
+    }
 }
 
-/// DescribeConfigs: topics (type 2) and this broker (type 4), with defaults, synonyms and documentation. Other resource
-/// types get INVALID_REQUEST, and so do resources that would make the reply too long. A resource named several times is
+/// DescribeConfigs: topics (type 2), this broker (type 4) and groups (type 32, whether or not they are there), with defaults, synonyms
+/// and documentation. Other resource types get INVALID_REQUEST, and so do resources that would make the reply too long. A resource named several times is
 /// described once. Versions: 1 sources and synonyms; 3 types and documentation.
 extension KafkaConnection {
     static func describeConfigsPrice(_ asked: DescribeConfigsRequest, _ context: AnswerContext) -> Int {
@@ -65,6 +76,9 @@ extension KafkaConnection {
             guard resource.name.text == String(context.broker.options.nodeID) else { break }
             rows = context.broker.options.brokerSettings.count
             values = context.broker.options.brokerSettings.reduce(0) { $0 + ($1.value?.utf8.count ?? 0) }
+        case 32:
+            rows = GroupSettingKey.all.count
+            values = context.broker.groupSettings(resource.name).values.reduce(0) { $0 + $1.utf8.count }
         default: break
         }
         price.add(text: asked.includeSynonyms ? 2 * values : values)
@@ -72,7 +86,8 @@ extension KafkaConnection {
         let text = 48 + (asked.includeDocumentation ? 96 : 0)
         price.add(rows, DescribeConfigsResponse.DescribeConfigsResourceResult.self, text: text)
         if asked.includeSynonyms {
-            price.add(rows * 2, DescribeConfigsResponse.DescribeConfigsSynonym.self, text: 48)
+            price.add(
+                rows * (resource.type == 32 ? 3 : 2), DescribeConfigsResponse.DescribeConfigsSynonym.self, text: 48)
         }
         return price.bytes
     }
@@ -116,46 +131,67 @@ extension KafkaConnection {
                 response.results.append(result)
                 continue
             }
-            let keys = resource.configurationKeys.map(Set.init)
-            func isAsked(_ name: String) -> Bool { keys?.contains(name) ?? true }
-            switch resource.resourceType {
-            case 2:
-                if let topic = broker.catalog.topic(named: resource.resourceName) {
-                    result.configs = TopicSettingKey.all.filter { isAsked($0.name) }.map { row($0, topic, asked) }
-                } else {
-                    let isValid = TopicName.problem(resource.resourceName) == nil
-                    result.errorCode = (isValid ? ErrorCode.unknownTopicOrPartition : .invalidTopicException).rawValue
-                    result.errorMessage = isValid ? nil : TopicName.problem(resource.resourceName)
-                }
-            case 4:
-                if resource.resourceName.isEmpty {
-                    // The cluster-wide default of dynamic broker settings: there are none.
-                } else if resource.resourceName == String(broker.options.nodeID) {
-                    result.configs = broker.options.brokerSettings.filter { isAsked($0.name) }.map { row($0, asked) }
-                } else {
-                    result.errorCode = ErrorCode.invalidRequest.rawValue
-                    result.errorMessage =
-                        "Unexpected broker id, expected \(broker.options.nodeID), but received \(resource.resourceName)"
-                }
-            default:
-                result.errorCode = ErrorCode.invalidRequest.rawValue
-                result.errorMessage = "Unsupported resource type: \(resource.resourceType)"
-            }
+            describe(resource, asked, broker, &result)
             response.results.append(result)
         }
         return Answer(response: response)
     }
 
+    private static func describe(
+        _ resource: DescribeConfigsRequest.DescribeConfigsResource, _ asked: DescribeConfigsRequest, _ broker: Broker,
+        _ result: inout DescribeConfigsResponse.DescribeConfigsResult
+    ) {
+        let keys = resource.configurationKeys.map(Set.init)
+        func isAsked(_ name: String) -> Bool { keys?.contains(name) ?? true }
+        let name = resource.resourceName
+        switch resource.resourceType {
+        case 2:
+            if let topic = broker.catalog.topic(named: name) {
+                result.configs = TopicSettingKey.all.filter { isAsked($0.name) }.map { key in
+                    row(SettingRow(key, topic.settings), key.name, key.wireType, key.documentation, asked)
+                }
+            } else {
+                let problem = TopicName.problem(name)
+                result.errorCode =
+                    (problem == nil ? ErrorCode.unknownTopicOrPartition : .invalidTopicException).rawValue
+                result.errorMessage = problem
+            }
+        case 4:
+            if name.isEmpty {
+                // The cluster-wide default of dynamic broker settings: there are none.
+            } else if name == String(broker.options.nodeID) {
+                result.configs = broker.options.brokerSettings.filter { isAsked($0.name) }.map { row($0, asked) }
+            } else {
+                result.errorCode = ErrorCode.invalidRequest.rawValue
+                result.errorMessage =
+                    "Unexpected broker id, expected \(broker.options.nodeID), but received \(name)"
+            }
+        case 32:
+            if name.isEmpty {
+                result.errorCode = ErrorCode.invalidRequest.rawValue
+                result.errorMessage = "Group name must not be empty"
+                return
+            }
+            let own = broker.groupSettings(ExactString(name))
+            result.configs = GroupSettingKey.all.filter { isAsked($0.name) }.map { key in
+                row(
+                    SettingRow(key, own[key.name], broker.options), key.name, key.wireType, key.documentation, asked)
+            }
+        default:
+            result.errorCode = ErrorCode.invalidRequest.rawValue
+            result.errorMessage = "Unsupported resource type: \(resource.resourceType)"
+        }
+    }
+
     private static func row(
-        _ key: TopicSettingKey, _ topic: Topic, _ asked: DescribeConfigsRequest
+        _ row: SettingRow, _ name: String, _ wireType: Int8, _ documentation: String, _ asked: DescribeConfigsRequest
     ) -> DescribeConfigsResponse.DescribeConfigsResourceResult {
-        let row = SettingRow(key, topic.settings)
         var result = DescribeConfigsResponse.DescribeConfigsResourceResult()
-        result.name = key.name
+        result.name = name
         result.value = row.value
         result.configSource = row.source
-        result.configType = key.wireType
-        result.documentation = asked.includeDocumentation ? key.documentation : nil
+        result.configType = wireType
+        result.documentation = asked.includeDocumentation ? documentation : nil
         if asked.includeSynonyms {
             result.synonyms = row.synonyms.map { name, value, source in
                 var synonym = DescribeConfigsResponse.DescribeConfigsSynonym()

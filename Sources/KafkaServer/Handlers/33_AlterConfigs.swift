@@ -4,7 +4,7 @@ import KafkaModel
 import KafkaWire
 import Security
 
-/// AlterConfigs: replaces all settings of a topic by those given; what is not given returns to its default. Broker settings
+/// AlterConfigs: replaces all settings of a topic or a group by those given; what is not given returns to its default. Broker settings
 /// come from the configuration file and are not altered here. A resource named twice is refused.
 extension KafkaConnection {
     static func alterConfigsPrice(_ asked: AlterConfigsRequest, _ context: AnswerContext) -> Int {
@@ -72,7 +72,7 @@ extension KafkaConnection {
         return alter(resource.identity, broker, validateOnly) { _ in .success(settings) }
     }
 
-    /// Changes a topic's own settings from what they are to what `change` makes of them.
+    /// Changes a topic's or a group's own settings from what they are to what `change` makes of them.
     static func alter(
         _ resource: ConfigResource, _ broker: Broker, _ validateOnly: Bool,
         _ change: ([String: String]) -> Result<[String: String], TopicRefusal>
@@ -89,7 +89,8 @@ extension KafkaConnection {
         case 4:
             guard resource.name.isEmpty || resource.name.text == String(broker.options.nodeID) else {
                 return .init(
-                    .invalidRequest, "Unexpected broker id, expected \(broker.options.nodeID), but received \(resource.name)")
+                    .invalidRequest,
+                    "Unexpected broker id, expected \(broker.options.nodeID), but received \(resource.name)")
             }
             // None is ever set over the wire. Kafka's tools take back at their end what they may have set, which is done.
             switch change([:]) {
@@ -99,6 +100,12 @@ extension KafkaConnection {
             }
             return .init(
                 .invalidRequest, "broker settings are read at the start: change the configuration file and restart")
+        case 32:
+            switch change(broker.groupSettings(resource.name)) {
+            case .failure(let refusal): return refusal
+            case .success(let settings):
+                return broker.alterGroupSettings(resource.name, settings, validateOnly: validateOnly)
+            }
         default: return .init(.invalidRequest, "Unsupported resource type: \(resource.type)")
         }
     }

@@ -3,7 +3,8 @@ import ByteBuffers
 import KafkaModel
 import KafkaWire
 
-/// IncrementalAlterConfigs: sets (0), deletes (1), appends to (2) or subtracts from (3) single settings of a topic.
+/// IncrementalAlterConfigs: sets (0), deletes (1), appends to (2) or subtracts from (3) single settings of a topic or a
+/// group.
 /// Source: KIP-339.
 extension KafkaConnection {
     static func incrementalAlterConfigsPrice(

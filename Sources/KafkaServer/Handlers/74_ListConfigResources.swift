@@ -10,8 +10,9 @@ extension KafkaConnection {
     private enum ResourceTypes {
         static let topic: Int8 = 2
         static let broker: Int8 = 4
-        /// Those that Kafka knows: of loggers, of client metrics and of groups there are none here.
-        static let known: Set<Int8> = [topic, broker, 8, 16, 32]
+        static let group: Int8 = 32
+        /// Those that Kafka knows: of loggers and of client metrics there are none here.
+        static let known: Set<Int8> = [topic, broker, 8, 16, group]
     }
 
     static func listConfigResourcesPrice(_ asked: ListConfigResourcesRequest, _ context: AnswerContext) -> Int {
@@ -19,6 +20,9 @@ extension KafkaConnection {
         price.add(
             context.broker.catalog.topicCount + 1, ListConfigResourcesResponse.ConfigResource.self,
             text: TopicName.usualLength)
+        let own = context.broker.groupSettingsSize
+        price.add(own.groups, ListConfigResourcesResponse.ConfigResource.self, text: 0)
+        price.add(text: own.nameBytes)
         return price.bytes
     }
 
@@ -42,6 +46,9 @@ extension KafkaConnection {
             for topic in context.broker.catalog.sortedTopics { add(topic.name, ResourceTypes.topic) }
         }
         if isAsked(ResourceTypes.broker) { add(String(context.node.id), ResourceTypes.broker) }
+        if isAsked(ResourceTypes.group) {
+            for group in context.broker.groupsWithSettings { add(group.text, ResourceTypes.group) }
+        }
         return Answer(response: response)
     }
 }
