@@ -44,7 +44,7 @@ public final class HTTPCaller {
         }
         guard code == CURLE_OK else {
             let wasSent = millrace_curl_number(curl.getInfo, transfer, CURLINFO_REQUEST_SIZE) > 0
-            if !wasSent, let refused = incoming.refused {
+            if !wasSent, !incoming.hasCalled, let refused = incoming.refused {
                 throw HTTPCallFailure(.forbidden, "\(refused) is no address that may be called")
             }
             let reason =
@@ -129,8 +129,9 @@ private final class IncomingAnswer {
     var retryAfter: String?
     var location: String?
     var links: [String] = []
-    /// The address that was not called.
+    /// The address that was not called, and whether another one was.
     var refused: NetworkAddress?
+    var hasCalled = false
     let isStopping: @Sendable () -> Bool
     private let call: HTTPCall
     private var headerBytes = 0
@@ -181,7 +182,10 @@ private final class IncomingAnswer {
 
     func mayConnect(to address: UnsafePointer<sockaddr>?) -> Bool {
         guard let address, let found = NetworkAddress(address) else { return false }
-        if call.reach.contains(found) { return true }
+        if call.reach.contains(found) {
+            hasCalled = true
+            return true
+        }
         refused = found
         return false
     }
