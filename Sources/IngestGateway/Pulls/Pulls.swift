@@ -107,6 +107,8 @@ final class Pull: @unchecked Sendable {
         case idle
         case wanted(Begun)
         case running
+        /// Its thread has ended.
+        case ended
     }
 
     struct Begun {
@@ -151,8 +153,14 @@ final class Pull: @unchecked Sendable {
             thread?.join()
             thread = nil
         }
+        let stage = state.withLock { state in
+            defer { state.stage = .ended }
+            return state.stage
+        }
         // What was asked for and not begun.
-        if case .wanted(let begun) = state.withLock({ $0.stage }) { run(begun) }
+        guard case .wanted(let begun) = stage else { return }
+        run(begun)
+        state.withLock { $0.stage = .ended }
     }
 
     private var isStopping: Bool { stopping.load(ordering: .acquiring) != 0 }
@@ -174,7 +182,7 @@ final class Pull: @unchecked Sendable {
             state.withLock { $0.stage = .running }
             run(begun)
             return 0
-        case .running: preconditionFailure("a pull that runs twice")
+        case .running, .ended: preconditionFailure("a pull that runs twice")
         }
     }
 
@@ -270,7 +278,7 @@ final class Pull: @unchecked Sendable {
     func begin(owner: String?) -> Result<Begun, JobRefusal> {
         let outcome: Result<Begun, JobRefusal> = state.withLock { state in
             switch state.stage {
-            case .starting: return .failure(.unavailable("the pull is not ready yet"))
+            case .starting, .ended: return .failure(.unavailable("the pull is not ready yet"))
             case .wanted, .running: return .failure(.ended)
             case .idle: break
             }

@@ -98,11 +98,14 @@ def test_all_pages_arrive_once_whatever_fails(node, kind):
 
 def test_a_run_goes_on_though_the_broker_is_killed(node):
     node.start()
-    job = begin(node)
+    job, in_the_middle = begin(node), 0
     for _ in range(6):
         time.sleep(0.15)
+        found = ask(node, "GET", f"/v1/jobs/{job}")[1]
+        in_the_middle += found["state"] == "running" and found["pages"] > 0
         node.kill()
         node.start()
+    assert in_the_middle > 0
     found = ended(node, job)
     assert (found["state"], found["accepted"]) == ("finished", PAGES * ROWS), found
     assert sorted(read(node)) == list(range(1, PAGES * ROWS + 1))
