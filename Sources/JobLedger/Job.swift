@@ -9,6 +9,8 @@ public struct Job: Equatable, Sendable {
         case redrive
         /// A run of a pull: pages of rows that are asked for.
         case pull
+        /// A file of a watched directory. It is taken up again by whoever watches that.
+        case watch
     }
 
     /// What a redrive moves. Of its progress `accepted` are the messages that were moved, `rejected` those that stay.
@@ -39,8 +41,8 @@ public struct Job: Equatable, Sendable {
     }
 
     public let id: JobID
-    public var kind: Kind { redrive != nil ? .redrive : pull != nil ? .pull : .upload }
-    /// The path by which it was asked for; of a pull the address, without its query.
+    public var kind: Kind { redrive != nil ? .redrive : pull != nil ? .pull : source != nil ? .watch : .upload }
+    /// The path by which it was asked for, or the watcher; of a pull the address, without its query.
     public let route: String
     /// Where its rows go; of a redrive the topic of its source.
     public let topic: String
@@ -52,6 +54,8 @@ public struct Job: Equatable, Sendable {
     public let owner: String?
     /// As the client calls it; nil: it says no name.
     public let fileName: String?
+    /// Of a watched file: which one it is.
+    public let source: FileIdentity?
     /// Milliseconds since 1970.
     public let createdMs: Int64
     public internal(set) var state = State.running
@@ -68,11 +72,13 @@ public struct Job: Equatable, Sendable {
     /// The first rows that were not acceptable, `JobLimits.listed` at most; once it has ended.
     public internal(set) var rejected: [RejectedRow] = []
 
+    /// - Parameter source: makes it one of a watched directory.
     public init(
-        id: JobID, route: String, topic: String, quarantine: String, owner: String?,
-        fileName: String?, createdMs: Int64, floors: JobFloors = JobFloors(), pull: PullProgress? = nil
+        id: JobID, route: String, topic: String, quarantine: String, owner: String?, fileName: String?,
+        source: FileIdentity? = nil, createdMs: Int64, floors: JobFloors = JobFloors(), pull: PullProgress? = nil
     ) {
         self.id = id
+        self.source = source
         self.pull = pull
         self.route = route
         self.topic = topic
@@ -90,7 +96,7 @@ public struct Job: Equatable, Sendable {
         id: JobID, _ redrive: Redrive, route: String, topic: String, owner: String?, createdMs: Int64
     ) {
         self.id = id
-        pull = nil
+        (pull, source) = (nil, nil)
         self.redrive = redrive
         self.route = route
         self.topic = topic
@@ -123,6 +129,19 @@ public struct PullProgress: Equatable, Sendable {
         self.name = name
         self.pages = pages
         self.place = place
+    }
+}
+
+/// What tells a file from another one of its name.
+public struct FileIdentity: Hashable, Sendable {
+    public let inode: UInt64
+    /// Bytes.
+    public let size: Int64
+    /// When its bytes last changed, in nanoseconds since 1970, as its file system tells.
+    public let modifiedNs: Int64
+
+    public init(inode: UInt64, size: Int64, modifiedNs: Int64) {
+        (self.inode, self.size, self.modifiedNs) = (inode, size, modifiedNs)
     }
 }
 

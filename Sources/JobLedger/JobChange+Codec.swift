@@ -10,6 +10,7 @@ import KafkaModel
 ///          │ count, {line, column (0: none), reason}…
 ///          │ of a redrive: source │ destination │ a second (0: any number) │ expected
 ///          │ of a pull: its name │ pages │ place (may be missing)
+///          │ of a file of a watched directory: inode 8 │ size │ modified ns 8
 ///
 /// text     length, UTF-8; of one that may be missing the length is one more, and 0 where it is
 /// ends     0 where there are none │ 1, topic id 16, count, {offset}…
@@ -64,6 +65,11 @@ extension JobChange {
             out.varlong(pull.pages)
             // As one that may be missing.
             Self.write(pull.place, &out)
+        }
+        if let source = job.source {
+            out.integer(source.inode)
+            out.varlong(source.size)
+            out.integer(UInt64(bitPattern: source.modifiedNs))
         }
         return out.array
     }
@@ -134,6 +140,10 @@ extension JobChange {
             job = Job(
                 id: id, route: route, topic: topic, quarantine: quarantine, owner: owner, fileName: fileName,
                 createdMs: createdMs)
+        case .watch:
+            job = Job(
+                id: id, route: route, topic: topic, quarantine: quarantine, owner: owner, fileName: fileName,
+                source: try source(&reader), createdMs: createdMs)
         case .pull:
             job = Job(
                 id: id, route: route, topic: topic, quarantine: quarantine, owner: owner, fileName: fileName,
@@ -154,6 +164,13 @@ extension JobChange {
         return Job.Redrive(
             source: source, destination: destination, perSecond: perSecond == 0 ? nil : Int(perSecond),
             expected: Int(try amount(&reader)))
+    }
+
+    private static func source(_ reader: inout ByteReader) throws(DecodeError) -> FileIdentity {
+        let inode = try reader.integer(UInt64.self)
+        let size = try number(&reader)
+        return FileIdentity(
+            inode: inode, size: size, modifiedNs: Int64(bitPattern: try reader.integer(UInt64.self)))
     }
 
     private static func number(_ reader: inout ByteReader) throws(DecodeError) -> Int64 {

@@ -11,7 +11,8 @@ import Testing
     private static func job(_ number: UInt64, atMs: Int64 = 1_000) -> Job {
         Job(
             id: JobID(high: 7, low: number), route: "/v1/files", topic: "rows", quarantine: "quarantine.rows",
-            owner: number % 2 == 0 ? "ann" : nil, fileName: number % 3 == 0 ? "é.csv" : nil, createdMs: atMs)
+            owner: number % 2 == 0 ? "ann" : nil, fileName: number % 3 == 0 ? "é.csv" : nil,
+            source: number % 5 == 0 ? FileIdentity(inode: .max, size: 1 << 40, modifiedNs: -1) : nil, createdMs: atMs)
     }
 
     private static func redrive(_ number: UInt64, atMs: Int64 = 1_000) -> Job {
@@ -107,8 +108,9 @@ import Testing
         let change = JobChange.put(Self.job(1))
         let file = try #require(change.value)
         #expect(file[0] == 1 && file[1] == 1)
-        // Of another version, of a kind that is none, and a redrive and a pull without what they have more.
-        for wrong in [[2] + file[1...], [1, 4] + file[2...], [1, 2] + file[2...], [1, 3] + file[2...]] {
+        // Of another version, of a kind that is none, and those that have more without that.
+        let starts: [[UInt8]] = [[2, 1], [1, 5], [1, 2], [1, 3], [1, 4]]
+        for wrong in starts.map({ $0 + file[2...] }) {
             #expect(throws: (any Error).self) {
                 try change.key.withUnsafeBytes { key in
                     try wrong.withUnsafeBytes { value in

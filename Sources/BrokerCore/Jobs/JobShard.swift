@@ -61,14 +61,14 @@ public enum JobMark {
     /// Damage hides the batches that it has hit.
     static func rows(of id: JobID, in topic: Topic?, behind ends: JobFloors.Ends?) throws(JobRefusal) -> Int64 {
         var rows: Int64 = 0
-        try visit(id, topic, ends) { _ in rows += 1 }
+        try visit(id, topic, ends) { _, _ in rows += 1 }
         return rows
     }
 
     /// The same rows of a pull by their numbers.
     static func lines(of id: JobID, in topic: Topic?, behind ends: JobFloors.Ends?) throws(JobRefusal) -> Set<Int64> {
         var lines: Set<Int64> = []
-        try visit(id, topic, ends) { record in
+        try visit(id, topic, ends) { record, _ in
             guard let text = header(lineName, of: record), let line = Int64(String(decoding: text, as: UTF8.self))
             else { return }
             lines.insert(line)
@@ -76,8 +76,20 @@ public enum JobMark {
         return lines
     }
 
+    /// The same rows, partition by partition; empty: there is no such topic.
+    static func rowsByPartition(
+        of id: JobID, in topic: Topic?, behind ends: JobFloors.Ends?
+    ) throws(JobRefusal) -> [Int64] {
+        guard let topic else { return [] }
+        if let ends, ends.topicID != topic.id { return [] }
+        var rows = [Int64](repeating: 0, count: topic.partitions.count)
+        try visit(id, topic, ends) { _, index in rows[index] += 1 }
+        return rows
+    }
+
+    /// - Parameter body: is called with each record and the index of its partition.
     private static func visit(
-        _ id: JobID, _ topic: Topic?, _ ends: JobFloors.Ends?, _ body: (RecordView) -> Void
+        _ id: JobID, _ topic: Topic?, _ ends: JobFloors.Ends?, _ body: (RecordView, Int) -> Void
     ) throws(JobRefusal) {
         guard let topic else { return }
         if let ends, ends.topicID != topic.id { return }
@@ -85,7 +97,7 @@ public enum JobMark {
             // Partitions that were added later, and those of a topic that was made for the job, are its own from their start.
             let index = Int(log.partitionIndex)
             let floor = ends.map { $0.offsets.indices.contains(index) ? $0.offsets[index] : .zero } ?? .zero
-            try visit(id, in: log, from: max(floor, log.logStartOffset), body)
+            try visit(id, in: log, from: max(floor, log.logStartOffset)) { body($0, index) }
         }
     }
 

@@ -11,8 +11,9 @@ import Telemetry
 /// ```
 ///   begin ─► progress … ─► end         each is a record, and can be told once that is on disk
 ///                  └─ settle ──► thread "jobs": the job's commits are over ─► its topics are counted ─► end
-///   a start ─► files and redrives that run, and are nobody's ─► their topics are counted ─► end: failed
-///           └► pulls that run stay so, for who goes on with them: adopt, storedLines
+///   a start ─► files that were sent and redrives that run, and are nobody's ─► their topics are counted ─► end: failed
+///           ├► pulls that run stay so, for who goes on with them: adopt, storedLines
+///           └► so do files of watched directories: resume ─► their topics are counted ─► progress … ─► end
 /// ```
 /// Progress is of what is on disk for certain, and so behind what its topics have. What they have more is found by its marks
 /// (``JobMark``) behind the floors that each record of progress has: the same count after a crash, after a commit that failed or came too
@@ -171,7 +172,7 @@ public final class Jobs: StateCoordinator {
 
     /// Waits until commits are on disk, or known not to be just now; whether they are, with all that the job's topics had appended.
     public func isOnDisk(_ commits: CommitSpan, of job: Job) -> Bool {
-        broker.queues.areDurable(commits) && !hasLeftOutAppends(job)
+        broker.queues.areDurable(commits) && !hasLeftOutAppends([job.topic, job.quarantine])
     }
 
     /// Ends a job all of which is on disk. One that could not be ended stays this process' own, for `settle`: a shard that is loaded
@@ -194,6 +195,40 @@ public final class Jobs: StateCoordinator {
     public func settle(_ end: JobEnd, after ticket: UInt64) {
         settlements.withLock { $0.append(Settlement(end: end, ticket: ticket)) }
         signal.raise()
+    }
+
+    /// Goes on with the job of a watched file that runs and that nobody is at. On a thread that may wait.
+    ///
+    /// - Throws: it has ended; or what it has appended is not on disk yet, and so it cannot be said what is there.
+    public func resume(_ id: JobID) throws(JobRefusal) -> ResumedJob {
+        let job = try job(id)
+        guard job.state == .running else { throw .ended }
+        let running = live.withLock { live in
+            let running = live[id] ?? RunningJob(id)
+            live[id] = running
+            return running
+        }
+        let store = broker.store
+        if store.durableTicket < running.newestTicket { store.commitPending() }
+        guard store.durableTicket >= running.newestTicket,
+            !hasLeftOutAppends([job.topic, job.quarantine, Topic.jobsTopicName])
+        else {
+            throw .unavailable("what the job has appended is not on disk")
+        }
+        let catalog = broker.catalog
+        return ResumedJob(
+            job: job, running: running,
+            rows: try JobMark.rowsByPartition(
+                of: id, in: catalog.topic(named: job.topic), behind: job.floors.topic),
+            quarantined: try JobMark.rows(
+                of: id, in: catalog.topic(named: job.quarantine), behind: job.floors.quarantine))
+    }
+
+    /// Whether something of a job's topics is in no file yet, though its commit is over: it may be written later, and is not to be
+    /// missing from a count. Asked after the durable ticket: who sees a ticket durable sees what its commit left out.
+    public func hasLeftOutAppends(_ topics: [String]) -> Bool {
+        let catalog = broker.catalog
+        return topics.compactMap { catalog.topic(named: $0) }.flatMap(\.partitions).contains { $0.hasLeftOutAppends }
     }
 
     /// Has a job end at its next window; a pull that nobody goes on with at once. nil: it is known, and runs.
@@ -285,7 +320,7 @@ public final class Jobs: StateCoordinator {
         }
         guard let (ledger, suspensions) = known else { return }
         let mine = live.withLock { Set($0.keys) }
-        let ended = ledger.running.filter { $0.kind != .pull && !mine.contains($0.id) }.map { job in
+        let ended = ledger.running.filter { ![.pull, .watch].contains($0.kind) && !mine.contains($0.id) }.map { job in
             counted(job, JobEnd(job.id, .failed, reason: Self.stopReason(of: job.kind)), ledger)
         }
         shard.withLock { shard in
@@ -402,7 +437,7 @@ public final class Jobs: StateCoordinator {
         do throws(JobRefusal) {
             let (job, ledger) = try read { ($0[end.id], $0) }
             if let job, job.state == .running {
-                if hasLeftOutAppends(job) { return false }
+                if hasLeftOutAppends([job.topic, job.quarantine]) { return false }
                 let change = counted(job, end, ledger)
                 try lock.withLock { shard throws(JobRefusal) in
                     try check(&shard)
@@ -416,28 +451,36 @@ public final class Jobs: StateCoordinator {
             return false
         }
     }
-
-    /// Whether something of a job's topics is in no file yet, though its commit is over: it may be written later, and is not to be
-    /// missing from the count. Asked after the durable ticket: who sees a ticket durable sees what its commit left out.
-    private func hasLeftOutAppends(_ job: Job) -> Bool {
-        let catalog = broker.catalog
-        return [job.topic, job.quarantine].compactMap { catalog.topic(named: $0) }.flatMap(\.partitions).contains {
-            $0.hasLeftOutAppends
-        }
-    }
 }
 
 /// A job of this process, for who runs it.
 public final class RunningJob: Sendable {
     public let id: JobID
     private let cancelled = Atomic<Bool>(false)
+    private let ticket = Atomic<UInt64>(0)
 
     init(_ id: JobID) { self.id = id }
+
+    /// Nobody is at it any more, and it runs on. `newest`: the ticket of its newest append.
+    public func leave(after newest: UInt64) { ticket.store(newest, ordering: .releasing) }
+
+    /// Of what was appended before it was left.
+    var newestTicket: UInt64 { ticket.load(ordering: .acquiring) }
 
     /// It is to take nothing more.
     public var isCancelled: Bool { cancelled.load(ordering: .relaxed) }
 
     func cancel() { cancelled.store(true, ordering: .relaxed) }
+}
+
+/// A job of a watched file that somebody goes on with.
+public struct ResumedJob: Sendable {
+    /// As its log has it.
+    public let job: Job
+    public let running: RunningJob
+    /// Rows behind its floors: in each partition of its topic (empty: it is not there, or another one), and in its quarantine.
+    public let rows: [Int64]
+    public let quarantined: Int64
 }
 
 /// How a job ends.
