@@ -30,6 +30,7 @@ public struct Configuration: Sendable, Equatable {
     /// What begins a section; no key begins so. Only files have them.
     public static let sectionNames = [
         "routes", "topics", "auth", "queues", "forwarders", "subscriptions", "pulls", "alarms",
+        "watchers",
     ]
 
     /// Every key at its default.

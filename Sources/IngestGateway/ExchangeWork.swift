@@ -90,11 +90,30 @@ final class WaitEnd: Sendable {
     }
 }
 
+/// Work that makes a topic, on the broker's own thread.
+protocol TopicMaking: ExchangeWork {
+    var broker: Broker { get }
+    /// Waits for the disk.
+    func make()
+}
+
+extension TopicMaking {
+    func begin(_ exchange: Exchange, for peer: PeerKey, _ done: @escaping @Sendable () -> Void) -> Bool { begin(done) }
+
+    /// Does so for who waits on a thread of its own.
+    func begin(_ done: @escaping @Sendable () -> Void) -> Bool {
+        broker.admin.submit { [self] in
+            make()
+            done()
+        }
+    }
+}
+
 /// The making of a topic, which waits for the disk: on the broker's own thread. Afterwards the request is handled once more.
-final class TopicWork: ExchangeWork, @unchecked Sendable {
+final class TopicWork: TopicMaking, @unchecked Sendable {
     // SAFETY: `refusal` is with one thread at a time: with that which does the work until it calls `done`, then with the loop.
 
-    private let broker: Broker
+    let broker: Broker
     private let name: String
     private(set) var refusal: TopicRefusal?
 
@@ -103,11 +122,8 @@ final class TopicWork: ExchangeWork, @unchecked Sendable {
         self.broker = broker
     }
 
-    func begin(_ exchange: Exchange, for peer: PeerKey, _ done: @escaping @Sendable () -> Void) -> Bool {
-        broker.admin.submit { [self] in
-            if case .failure(let refusal) = broker.topicCreatingIfAllowed(name) { self.refusal = refusal }
-            done()
-        }
+    func make() {
+        if case .failure(let refusal) = broker.topicCreatingIfAllowed(name) { self.refusal = refusal }
     }
 
     func refuse() { refusal = TopicRefusal(.kafkaStorageError, "too many changes of topics are under way") }

@@ -1,6 +1,7 @@
 public import Alarms
 public import BrokerCore
 import ByteBuffers
+import JobLedger
 import LogStorage
 public import Security
 import Synchronization
@@ -56,6 +57,9 @@ public final class Gateway: Sendable {
     let seats: StreamSeats
     let idempotency: IdempotencyKeeper
     let workerRegisters: WorkerRegisters
+    let watchers = Watchers()
+    /// Of the registers by which watched files are taken, behind those of loops and workers.
+    private let fileRegisters: Int
 
     public init(
         broker: Broker, options: GatewayOptions = GatewayOptions(),
@@ -84,7 +88,8 @@ public final class Gateway: Sendable {
         seats = StreamSeats(
             most: options.maxStreams, perPeer: options.maxStreamsPerIP, gauge: metrics.reading.streams)
         let workers = broker.workers.threadCount
-        idempotency = IdempotencyKeeper(broker, options, claimants: loopCount + workers, metrics: metrics)
+        fileRegisters = loopCount + workers
+        idempotency = IdempotencyKeeper(broker, options, claimants: loopCount + workers + 1, metrics: metrics)
         workerRegisters = WorkerRegisters(firstIndex: loopCount, most: workers)
         do {
             let definitions = Self.served(configuration.definitions(options), separatesOperators)
@@ -191,6 +196,29 @@ public final class Gateway: Sendable {
     /// The waits of a loop; nil: it has ended.
     func waits(of loop: EventLoop) -> ReplyWaits? { loops.state(at: loop.index)?.waits }
 
+    // MARK: Watched directories
+
+    /// Has exactly these directories watched. Jobs of files that nobody watches any more end. Waits for files at hand.
+    public func watch(_ definitions: [WatcherDefinition]) {
+        watchers.replace(by: definitions, self)
+        let routes = Set(definitions.map(\.jobRoute))
+        // What they have appended is counted.
+        broker.store.commitPending()
+        for job in (try? broker.jobs.jobs()) ?? []
+        where job.kind == .watch && job.state == .running && !routes.contains(job.route) {
+            broker.jobs.settle(
+                JobEnd(job.id, .failed, reason: "Its directory is not watched any more."), after: 0)
+        }
+    }
+
+    /// Takes no more files. Those at hand are taken up again by the next one who watches.
+    public func stopWatching() { watchers.stop() }
+
+    /// Registers for one thread that takes files.
+    func registersForFiles() -> GatewayLoop {
+        GatewayLoop(gateway: self, index: fileRegisters, pool: broker.store.chunkPool, isWorkers: true)
+    }
+
     // MARK: Routes
 
     /// Puts other routes in the place of those that there are: all of them, or, when one is wrong, none. Requests that have
@@ -202,6 +230,7 @@ public final class Gateway: Sendable {
         routeChanges.wrappingAdd(1, ordering: .releasing)
         // Who has nothing to do does not keep the old ones, with their secrets.
         workerRegisters.forgetRoutes()
+        watchers.noticeRoutes()
         for handle in handles.withLock({ $0 }) {
             handle.submit { [loops] loop in loops.state(at: loop.index)?.takeNewestRoutes() }
         }

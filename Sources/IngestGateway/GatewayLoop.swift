@@ -219,6 +219,11 @@ final class GatewayLoop {
 
     func forgetRoute() { route = Route(row: paths.unmatched) }
 
+    /// Goes by the row of that id; by that of no route where there is none.
+    func useRow(of id: String) {
+        route = Route(row: (0..<paths.unmatched).first { rows[$0].id == id } ?? paths.unmatched)
+    }
+
     /// Begins the next slice of a reply whose head is sent.
     func continueReply(now: Int64, wallClockMs: Int64) {
         self.now = now

@@ -17,6 +17,8 @@ final class GatewayMetrics: Sendable {
     let slices: Counter
     let workerTrips: Counter
     let windows: Counter
+    private let doneFiles: Counter
+    private let failedFiles: Counter
     let formulas: Counter
     let idempotencyKeys: Gauge
     let idempotencyBytes: Gauge
@@ -114,6 +116,10 @@ final class GatewayMetrics: Sendable {
         windows = registry.counter(
             "millrace_http_body_windows_total",
             help: "Parts of long bodies of lines or CSV that a worker was given to go through.")
+        doneFiles = registry.counter(
+            "millrace_watched_files_total", help: "Files of watched directories, by what became of them.",
+            labels: ["outcome": "done"])
+        failedFiles = registry.counter("millrace_watched_files_total", labels: ["outcome": "failed"])
         formulas = registry.counter(
             "millrace_ingest_formula_cells_total",
             help: "Cells of CSV that a spreadsheet would take for a formula; they are kept as they came.")
@@ -155,6 +161,7 @@ final class GatewayMetrics: Sendable {
 
     func signatureRefusals(_ refusal: WebhookVerification.Refusal) -> Counter { unsigned[refusal]! }
     func traces(_ outcome: Traces) -> Counter { traced[outcome]! }
+    func watchedFiles(_ shelf: WatchedFolder.Shelf) -> Counter { shelf == .done ? doneFiles : failedFiles }
     func keyedEvents(_ outcome: KeyedEvents) -> Counter { keyed[outcome]! }
     func repeats(_ outcome: Repeats) -> Counter { repeated[outcome]! }
 

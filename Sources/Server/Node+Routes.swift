@@ -9,7 +9,7 @@ import Telemetry
 
 /// The sections of a configuration that may change while the broker runs.
 extension Node {
-    /// Makes the missing topics and queues of `configuration`, and puts its routes, forwarders, subscriptions and pulls in the place of those that there are. Requests that
+    /// Makes the missing topics and queues of `configuration`, and puts its routes, forwarders, subscriptions, pulls and watchers in the place of those that there are. Requests that
     /// have begun end by the old ones. Throws what is wrong; then nothing has changed, but for topics and queues that were made.
     ///
     /// Blocks for the disk. Of the broker keys none is looked at: they are read at the start.
@@ -26,6 +26,7 @@ extension Node {
         Self.runTakers(routes, broker, region: gateway.options.sqsRegion)
         Self.runPulls(routes.pulls, gateway)
         gateway.alarms.replace(by: routes.alarms)
+        gateway.watch(routes.watchers)
         return differences
     }
 

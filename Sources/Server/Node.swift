@@ -118,6 +118,7 @@ public struct Node: Sendable {
             let kafkaAddresses = try listeners.listen(group, kafka, passwords, tokens)
             let httpAddresses = try gateway.map { try listeners.listen(group, $0) } ?? []
             let adminAddresses = try gateway.map { try listeners.listen(group, $0, forOperators: true) } ?? []
+            gateway?.watch(options.routes.watchers)
             // Not before: a registry of the caller's goes on showing what it was given, and asks this broker for it.
             show(broker, group, in: metrics)
             listeners.show(in: metrics)
@@ -165,6 +166,7 @@ public struct Node: Sendable {
         alarms?.stop()
         gateway?.readConfiguration(by: nil)
         gateway?.pulls.stop()
+        gateway?.stopWatching()
         broker.drain()
         gateway?.drain()
         group.stop(within: Self.drainLimit)

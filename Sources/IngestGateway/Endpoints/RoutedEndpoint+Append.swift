@@ -33,6 +33,11 @@ extension GatewayLoop {
                 chosen = keyless ?? partition(of: topic, key: nil).partitionIndex
                 keyless = chosen
             }
+            if let window, window.upload?.isStored(row: window.firstIndex + index, in: Int(chosen)) == true {
+                routed.passed += 1
+                routed.partitions.append(-1)
+                continue
+            }
             routed.partitions.append(chosen)
             starts[Int(chosen) + 1] += 1
         }

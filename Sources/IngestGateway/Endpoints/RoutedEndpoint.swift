@@ -184,7 +184,7 @@ extension GatewayLoop {
         routeRow.pointee.counters.accepted.add(placement.count)
         countRejections()
         if routed.formulas > 0 { metrics.formulas.add(routed.formulas) }
-        let known = knownCount
+        let known = knownCount + routed.passed
         if let window { return settleRouted(window, topic, placement, firstID, known: known) }
         let isWhole = placement.count + known == events.count
         reply.isReplay = known == events.count

@@ -45,6 +45,8 @@ final class RoutedEvents {
     var messageLimit = Int.max
     /// What was found wrong with events, in bytes.
     var findingBytes = 0
+    /// Events of a file that are stored already, for it was begun before.
+    var passed = 0
 
     /// Forgets the last request.
     func begin(_ count: Int) {
@@ -65,7 +67,7 @@ final class RoutedEvents {
         known.removeAll(keepingCapacity: true)
         appended.removeAll(keepingCapacity: true)
         headerCount = 0
-        findingBytes = 0
+        (findingBytes, passed) = (0, 0)
         (traceParent, traceState) = (nil, nil)
         members = []
     }

@@ -5,7 +5,7 @@ import Transport
 
 /// The making of a topic that jobs need, which waits for the disk: on the broker's own thread. Afterwards the window is taken once more, or
 /// the request handled that begins a job.
-final class FileTopicWork: ExchangeWork, @unchecked Sendable {
+final class FileTopicWork: TopicMaking, @unchecked Sendable {
     // SAFETY: `refusal` is with one thread at a time: with that which does the work until it calls `done`, then with the loop.
 
     enum Kind {
@@ -15,7 +15,7 @@ final class FileTopicWork: ExchangeWork, @unchecked Sendable {
     }
 
     private let kind: Kind
-    private let broker: Broker
+    let broker: Broker
     private(set) var refusal: TopicRefusal?
 
     init(_ kind: Kind, _ broker: Broker) {
@@ -23,21 +23,15 @@ final class FileTopicWork: ExchangeWork, @unchecked Sendable {
         self.broker = broker
     }
 
-    func begin(_ exchange: Exchange, for peer: PeerKey, _ done: @escaping @Sendable () -> Void) -> Bool { begin(done) }
-
-    /// Does so for who waits on a thread of its own.
-    func begin(_ done: @escaping @Sendable () -> Void) -> Bool {
-        broker.admin.submit { [self] in
-            switch kind {
-            case .jobs: refusal = broker.jobs.makeTopic()
-            case .quarantine(let name):
-                if case .failure(let refusal) = broker.createTopic(name, partitions: 1),
-                    refusal.code != .topicAlreadyExists
-                {
-                    self.refusal = refusal
-                }
+    func make() {
+        switch kind {
+        case .jobs: refusal = broker.jobs.makeTopic()
+        case .quarantine(let name):
+            if case .failure(let refusal) = broker.createTopic(name, partitions: 1),
+                refusal.code != .topicAlreadyExists
+            {
+                self.refusal = refusal
             }
-            done()
         }
     }
 

@@ -28,6 +28,15 @@ final class FileUpload {
     private let route: String
     private let owner: String?
     private let jobs: Jobs
+    /// Of a file of a watched directory: which one it is, and its name.
+    let source: FileIdentity?
+    private let name: String?
+    /// Of one that was begun before: what is stored of it.
+    private(set) var stored: StoredRows?
+    /// Of its rows that were met since the last window was counted.
+    private var met = 0
+    /// What it needs is there, and its job has begun.
+    var isReady = false
 
     /// nil: its part of the form says it.
     private(set) var format: FileFormat?
@@ -69,7 +78,8 @@ final class FileUpload {
 
     init(
         id: JobID, topic: String, plan: IngestPlan, route: String, owner: String?, format: FileFormat?,
-        formats: MediaTypes, boundary: [UInt8]?, maxBytes: Int, isPull: Bool = false, jobs: Jobs
+        formats: MediaTypes, boundary: [UInt8]?, maxBytes: Int, isPull: Bool = false, jobs: Jobs,
+        source: FileIdentity? = nil, name: String? = nil
     ) {
         self.id = id
         self.topic = topic
@@ -83,7 +93,12 @@ final class FileUpload {
         self.maxBytes = maxBytes
         self.isPull = isPull
         self.jobs = jobs
+        self.source = source
+        self.name = name
     }
+
+    /// As its client calls it, or its directory; nil: nobody says a name.
+    var fileName: String? { name ?? form?.fileName }
 
     deinit { if job != nil, !isEnded { settle("The request ended before the file did.") } }
 
@@ -103,6 +118,11 @@ final class FileUpload {
         }
         guard let format, formats.contains(format.mediaType) else {
             let taken = formats.intersection(FileFormat.mediaTypes)
+            if source != nil {
+                return Problem(
+                    .unsupportedMediaType,
+                    "Neither the watcher's format nor the file's name says that it is one of \(taken.names).")
+            }
             return Problem(
                 .unsupportedMediaType,
                 "Neither the part's Content-Type nor the file's name says that it is one of \(taken.names): send it with "
@@ -124,13 +144,66 @@ final class FileUpload {
     /// The job as it begins.
     func newJob(_ floors: JobFloors, nowMs: Int64) -> Job {
         Job(
-            id: id, route: route, topic: topic, quarantine: quarantine, owner: owner, fileName: form?.fileName,
-            createdMs: nowMs, floors: floors)
+            id: id, route: route, topic: topic, quarantine: quarantine, owner: owner, fileName: fileName,
+            source: source, createdMs: nowMs, floors: floors)
     }
 
     func didBegin(_ job: RunningJob, _ commits: CommitSpan) {
         self.job = job
         newestTicket = max(newestTicket, commits.last)
+    }
+
+    /// Goes on with a job that was begun before: the file is read from its beginning, and what is stored of it is passed over.
+    func goOn(_ resumed: ResumedJob) {
+        job = resumed.running
+        let told = resumed.job.progress
+        progress = JobProgress(bytes: 0, accepted: told.accepted, rejected: told.rejected, line: 0)
+        pending = progress
+        stored = StoredRows(resumed)
+    }
+
+    /// Says where rows without a key go: of a watched file always to the same partition, so that it is known when it is taken up again.
+    /// Gives why it cannot be.
+    func choosePartition(of topic: Topic, _ body: WindowedBody) -> Problem? {
+        guard source != nil else { return nil }
+        let count = topic.partitions.count
+        if let stored, !stored.isMet, let before = stored.partitionCount, before != count {
+            return Problem(
+                .topicNotFound,
+                "The topic had \(before) partitions when the file was begun, and has \(count): it is not known which rows are stored."
+            )
+        }
+        // The number of a job is as good as chance, at its end.
+        body.partition = Int32(id.low % UInt64(count))
+        return nil
+    }
+
+    /// Whether a row is stored already; asked once for each that is acceptable, in their order. `partition`: where it goes.
+    func isStored(row: Int, in partition: Int) -> Bool {
+        guard stored != nil else { return false }
+        if row < stored!.counted { return true }
+        guard stored!.takeRow(of: partition) else { return false }
+        met += 1
+        return true
+    }
+
+    /// The same of one that is not acceptable, for which it is told where it is.
+    func quarantined(row: Int) -> StoredRows.Place {
+        guard stored != nil else { return .nowhere }
+        if row < stored!.counted { return .counted }
+        return stored!.takeQuarantined() ? .behind : .nowhere
+    }
+
+    /// Rows that were met in the window that is counted.
+    func takeMet() -> Int {
+        defer { met = 0 }
+        return met
+    }
+
+    /// Left as it is: its job runs on, for who takes the file up again.
+    func leave() {
+        isEnded = true
+        job?.leave(after: newestTicket)
     }
 
     /// All that was appended is on disk.

@@ -12,8 +12,8 @@ extension GatewayLoop {
     func handleFile(_ upload: FileUpload, of body: WindowedBody) -> WindowedBody.Outcome {
         (window, topicRefusal) = (body, body.topicRefusal)
         defer { (window, topicRefusal) = (nil, nil) }
-        // Nobody has sent what was asked for.
-        if !upload.isPull { countPiece(of: body) }
+        // What the server itself has asked for, or has found, counts with nobody's quota.
+        if !upload.isPull, upload.source == nil { countPiece(of: body) }
         upload.isOnDisk()
         var count = 0
         while !body.isOver {
@@ -24,8 +24,10 @@ extension GatewayLoop {
             if count == WindowedBody.windowsOfJob || body.isGivenUp { return .more }
             count += 1
             guard let (text, isLast) = body.nextWindow() else { break }
-            if upload.job == nil, let outcome = begin(upload, body, isEmpty: text.isEmpty) { return outcome }
+            if !upload.isReady, let outcome = begin(upload, body, isEmpty: text.isEmpty) { return outcome }
             if body.isOver { break }
+            // Of the windows before in this call nothing was appended.
+            upload.isOnDisk()
             switch takeRows(of: text, isLast: isLast, upload, body) {
             case .failure(let suspended): return .suspended(suspended.work)
             case .success(let commits): if !commits.isEmpty { return .appended(commits) }
@@ -38,7 +40,7 @@ extension GatewayLoop {
     /// Makes ready what a file needs. nil: it is, or the body is over.
     private func begin(_ upload: FileUpload, _ body: WindowedBody, isEmpty: Bool) -> WindowedBody.Outcome? {
         if isEmpty {
-            body.stop(bodyRequired())
+            body.stop(upload.source == nil ? bodyRequired() : Problem(.bodyRequired, "The file is empty."))
             return nil
         }
         if let problem = upload.chooseFormat() {
@@ -56,9 +58,15 @@ extension GatewayLoop {
         case .refused(let problem):
             body.stop(problem)
             return nil
-        case .found: break
+        case .found(let topic):
+            if let problem = upload.choosePartition(of: topic, body) {
+                body.stop(problem)
+                return nil
+            }
         }
         if !broker.jobs.isOpen { return .suspended(FileTopicWork(.jobs, broker)) }
+        upload.isReady = true
+        if upload.job != nil { return nil }
         do throws(JobRefusal) {
             let (job, commits) = try broker.jobs.begin(upload.newJob(floors(of: upload), nowMs: BrokerClock.wallMs()))
             upload.didBegin(job, commits)
@@ -87,6 +95,8 @@ extension GatewayLoop {
         body.beginWindow()
         (windowUsed, windowIsLast, windowProblem) = (0, isLast, nil)
         upload.rows.places.removeAll(keepingCapacity: true)
+        // Until all that was stored before is met the job's own floors hold, and what they are for.
+        let isMet = upload.stored?.isMet ?? true
         let (floors, before) = (floors(of: upload), body.tally.accepted)
         var commits = CommitSpan()
         switch postRouted(text, .many(.partial, ResultsWanted.none)) {
@@ -100,7 +110,7 @@ extension GatewayLoop {
         let kept = quarantineRows(of: text, upload, body, &commits)
         let isWhole = !body.isOver
         let line = isWhole ? lastLine(of: text, upload, body) : nil
-        if !commits.isEmpty, !upload.isPull, let job = upload.job {
+        if !commits.isEmpty, isMet, !upload.isPull, let job = upload.job {
             do throws(JobRefusal) {
                 commits.add(try broker.jobs.progress(of: job, upload.progress, floors))
             } catch {
@@ -108,9 +118,8 @@ extension GatewayLoop {
             }
         }
         upload.didAppend(
-            accepted: body.tally.accepted - before, rejected: kept.rows, count: kept.count, bytes: windowUsed,
-            line: line,
-            commits)
+            accepted: body.tally.accepted - before + upload.takeMet(), rejected: kept.rows, count: kept.count,
+            bytes: windowUsed, line: line, commits)
         endWindow(of: body, isLast)
         return .success(commits)
     }
@@ -131,6 +140,16 @@ extension GatewayLoop {
     private func end(_ upload: FileUpload, _ body: WindowedBody) -> WindowedBody.Outcome {
         guard upload.job != nil, !upload.isEnded else {
             upload.didEnd()
+            return .over
+        }
+        if let problem = body.problem, problem.kind.isRetryable, upload.source != nil {
+            // The file is there, and is taken up again.
+            upload.leave()
+            return .over
+        }
+        if upload.stored?.isMet == false {
+            // Its topics are counted, as it has not come to what they have.
+            upload.settle(upload.end(body.problem))
             return .over
         }
         // Windows of which nothing was appended are counted, too.
@@ -187,8 +206,15 @@ extension GatewayLoop {
         }
         builder.begin()
         for rejection in rejections {
+            let known = upload.quarantined(row: body.firstIndex + rejection.index)
+            if known == .counted { continue }
             let place = upload.rows.places[rejection.index]
             let row = RejectedRow(rejection, place, text, body.format, &lines)
+            if known == .behind {
+                count += 1
+                rows.append(row)
+                continue
+            }
             let bytes = place.range.bytes(of: text).withoutLineEnd
             let room = log.settings.maxBatchBytes - Self.recordOverhead - Self.quarantineHeaderBytes
             let value = UnsafeRawBufferPointer(rebasing: bytes.prefix(max(0, room)))
@@ -219,7 +245,7 @@ extension GatewayLoop {
         writeHeader("line", String(row.line))
         writeHeader("reason", row.reason)
         let others: [(String, String?)] = [
-            ("column", row.column.map { String($0) }), ("file", upload.form?.fileName), ("cut", cut.map { String($0) }),
+            ("column", row.column.map { String($0) }), ("file", upload.fileName), ("cut", cut.map { String($0) }),
         ]
         for (name, value) in others {
             guard let value else { continue }

@@ -131,6 +131,7 @@ enum JobText {
         case .upload: "upload"
         case .redrive: "redrive"
         case .pull: "pull"
+        case .watch: "watch"
         }
     }
 

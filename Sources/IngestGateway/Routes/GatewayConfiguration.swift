@@ -13,6 +13,7 @@ public struct GatewayConfiguration: Sendable {
     public let alarms: [AlarmRule]
     public let subscriptions: [SubscriptionDefinition]
     public let pulls: [PullDefinition]
+    public let watchers: [WatcherDefinition]
     let routes: [RouteDefinition]
     let perimeter: Perimeter
     /// Routes that are there without configuration, and shall not be.
@@ -28,6 +29,7 @@ public struct GatewayConfiguration: Sendable {
         alarms = AlarmDeclaration.builtIn
         subscriptions = []
         pulls = []
+        watchers = []
         routes = []
         switchedOff = []
         sources = [:]
@@ -48,12 +50,14 @@ public struct GatewayConfiguration: Sendable {
         reader.readSubscriptions()
         reader.readPulls()
         reader.readRoutes()
+        reader.readWatchers()
         topics = reader.topics
         queues = QueueDeclaration.inOrder(reader.queues)
         forwarders = reader.forwarders
         alarms = reader.alarms
         subscriptions = reader.subscriptions
         pulls = reader.pulls
+        watchers = reader.watchers
         routes = reader.routes
         switchedOff = reader.switchedOff
         sources = reader.sources
@@ -100,6 +104,7 @@ public struct GatewayConfiguration: Sendable {
         private(set) var subscriptions: [SubscriptionDefinition] = []
         private(set) var pulls: [PullDefinition] = []
         private(set) var routes: [RouteDefinition] = []
+        private(set) var watchers: [WatcherDefinition] = []
         private(set) var switchedOff: Set<String> = []
         private var secrets = NamedSecrets()
         private(set) var sources: [String: ConfigurationSource] = [:]
@@ -121,7 +126,7 @@ public struct GatewayConfiguration: Sendable {
         /// A promise that nobody keeps would be worse than none.
         func refuseWhatNobodyReads() {
             if !configuration.servesHTTP {
-                for name in ["routes", "alarms", "pulls"] {
+                for name in ["routes", "alarms", "pulls", "watchers"] {
                     place(name)?.refuse("no HTTP is served", remedy: "Leave the section out, or set http.enable")
                 }
             }
@@ -220,6 +225,23 @@ public struct GatewayConfiguration: Sendable {
                 return section.refuse("has more than \(Pulls.maxPulls) pulls", remedy: "Leave some out")
             }
             pulls = entries.compactMap { PullDeclaration($0.key, $0.place, secrets)?.definition }
+        }
+
+        mutating func readWatchers() {
+            let entries = place("watchers")?.entries() ?? []
+            if entries.count > WatcherDefinition.most {
+                place("watchers")?.refuse(
+                    "has more than \(WatcherDefinition.most) watchers", remedy: "Leave some out")
+                return
+            }
+            for (name, place) in entries {
+                guard let watcher = WatcherDefinition(name, place, routes) else { continue }
+                if let other = watchers.first(where: { $0.directory == watcher.directory }) {
+                    place.refuse(
+                        "\(other.name) watches the directory already", remedy: "A directory has one watcher")
+                }
+                watchers.append(watcher)
+            }
         }
 
         mutating func readRoutes() {

@@ -405,7 +405,7 @@ struct OpenAPIDocument: ~Copyable {
         "RejectedRow":{"type":"object","required":["line","reason"],"properties":{"line":{"type":"integer"},\
         "column":{"type":"integer"},"reason":{"type":"string"}}},\
         "Job":{"type":"object","required":["job_id","kind","state","route","topic","created","changed"],\
-        "properties":{"job_id":{"type":"string"},"kind":{"enum":["upload","redrive","pull"]},"state":{"enum":["running","finished","failed","cancelled"]},\
+        "properties":{"job_id":{"type":"string"},"kind":{"enum":["upload","redrive","pull","watch"]},"state":{"enum":["running","finished","failed","cancelled"]},\
         "route":{"type":"string"},"topic":{"type":"string"},"file":{"type":"string"},"pull":{"type":"string"},"pages":{"type":"integer"},"owner":{"type":"string"},"created":{"type":"string"},\
         "changed":{"type":"string"},"rows":{"type":"integer"},"accepted":{"type":"integer"},"rejected":{"type":"integer"},\
         "bytes":{"type":"integer"},"line":{"type":"integer"},"quarantine":{"type":"string"},"reason":{"type":"string"},\
@@ -417,6 +417,11 @@ struct OpenAPIDocument: ~Copyable {
         "required":["name","url","topic","every_ms","next","trouble","job"],"properties":{"name":{"type":"string"},"url":{"type":"string"},\
         "topic":{"type":"string"},"every_ms":{"type":["integer","null"]},"next":{"type":["string","null"]},"trouble":{"type":["string","null"]},\
         "job":{"anyOf":[{"type":"null"},{"$ref":"#/components/schemas/Job"}]}}}}}},\
+        "Watchers":{"type":"object","required":["watchers"],"properties":{"watchers":{"type":"array","items":{"type":"object",\
+        "required":["name","directory","route","state","running","done","failed","unsettled","unreadable","special"],\
+        "properties":{"name":{"type":"string"},"directory":{"type":"string"},"route":{"type":"string"},\
+        "state":{"enum":["watching","waiting"]},"running":{"type":"integer"},"done":{"type":"integer"},"failed":{"type":"integer"},\
+        "unsettled":{"type":"integer"},"unreadable":{"type":"integer"},"special":{"type":"integer"},"problem":{"type":"string"}}}}}},\
         "Status":{"type":"object","required":["status"],"properties":{"status":{"type":"string"}}},\
         "Anything":{}
         """

@@ -102,6 +102,7 @@ struct RouteDefinition {
                 id: "reload", paths: ["/v1/configuration:reload"], methods: .post, endpoint: ReloadEndpoint.self,
                 audience: .operatorsAlone, maxBodyBytes: longest, mediaTypes: .json),
             reading("alarms", "/v1/alarms", AlarmsEndpoint.self),
+            reading("watchers", "/v1/watchers", WatchersEndpoint.self),
             RouteDefinition(
                 id: "silence", paths: ["/v1/alarms:silence"], methods: .post, endpoint: AlarmSilenceEndpoint.self,
                 audience: .operators, maxBodyBytes: longest, mediaTypes: .json),
