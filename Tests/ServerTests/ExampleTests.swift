@@ -176,6 +176,45 @@ import Testing
         }
     }
 
+    @Test(.enabled(if: ExampleTests.hasCurl)) func filesThatLandGoToTheQueue() throws {
+        let landing = FileManager.default.temporaryDirectory.appending(path: "millrace-\(UUID().uuidString)").path
+        try FileManager.default.createDirectory(atPath: landing, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: landing) }
+        func names(_ shelf: String) -> [String] {
+            ((try? FileManager.default.contentsOfDirectory(atPath: landing + "/" + shelf)) ?? []).map {
+                String($0.prefix { $0 != "." })
+            }
+        }
+        func write(_ name: String, _ text: String) throws {
+            try text.write(toFile: landing + "/.new", atomically: false, encoding: .utf8)
+            try FileManager.default.moveItem(atPath: landing + "/.new", toPath: landing + "/" + name)
+        }
+        try Self.start("u4-files", ["FILES_DIRECTORY": landing, "FILES_SETTLE": "0ms"]) { node in
+            try write("rows.csv", "event_id,type,value\ne1,click,1.5\n,click,2\ne3,click,many\n")
+            try write("array.json", #"[{"event_id":"e4","type":"view"}, {"type":"view"}]"#)
+            try write("wrong.json", #"{"event_id":"e5","type":"view"}"#)
+            #expect(eventually { names("done").count == 2 && names("failed") == ["wrong"] })
+            let sent = try Self.run(
+                "curl -X POST $API_URL/file/ingest -H 'Content-Type: application/x-ndjson' -d '{\"event_id\":\"e6\",\"type\":\"view\"}'",
+                node)
+            #expect(sent.status == 201 && sent.body["accepted"] as? Int == 1, "\(sent)")
+            let received = try Self.run(
+                "curl -X POST $API_URL/v1/queues/events/messages:receive -H 'Content-Type: application/json' -d '{\"max\":10}'",
+                node)
+            #expect((received.body["messages"] as? [Any])?.count == 3, "\(received)")
+            #expect(try node.consume("quarantine.events", 3).sorted().last == #"{"type":"view"}"#)
+            let watched = try Self.run("curl $API_URL/v1/watchers", node)
+            let landed = try #require((watched.body["watchers"] as? [[String: Any]])?.first)
+            #expect(landed["done"] as? Int == 2 && landed["failed"] as? Int == 1, "\(landed)")
+            let wanted = try Self.run(
+                "curl '$API_URL/v1/queues/events/capacity?workers=100&service_ms=300&rate=500'"
+                    .replacing("'", with: "\""), node)
+            #expect(wanted.status == 200 && "\(wanted.body)".contains("150"), "\(wanted)")
+            let alarms = try Self.run("curl $API_URL/v1/alarms?name=failed-files", node)
+            #expect(alarms.status == 200, "\(alarms)")
+        }
+    }
+
     @Test(.enabled(if: ExampleTests.hasCurl)) func routesAreReplacedWhileTheNodeRuns() throws {
         try Self.start("u3-typed-events") { node in
             let line = "curl -X POST $API_URL/ingest -d '\(Self.started)'"
