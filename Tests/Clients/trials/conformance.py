@@ -254,15 +254,18 @@ def commit() -> str:
     return git("rev-parse", "--short=12", "HEAD") + (" with changes" if git("status", "--porcelain") else "")
 
 
-def page(tables: str, launcher: str | None) -> str:
+def page(tables: str, run: str, launcher: str | None) -> str:
     variables = [name for name, value in (("MILLRACE_KAFKA", launcher), ("MILLRACE_KAFKA_MESSAGES", os.environ.get("MILLRACE_KAFKA_MESSAGES"))) if value]
     given = f", with {' and '.join(f'`{name}`' for name in variables)}" if variables else ""
     return f"""# Conformance
 
 What clients, Kafka's tools and hand-made requests find when they take Millrace for Apache Kafka.
 
-Written by `tools/conformance --write-page`{given}, on {datetime.date.today().isoformat()}, at commit {commit()}. A case that uses several clients
-counts for each of them. A call of a tool has failed when it ends with another status than on Apache Kafka. What is known to have broken clients on other brokers, and the tests that show that it is not so here, stands in
+Written by `tools/conformance --write-page`{given},
+on {run}.
+
+A case that uses several clients counts for each of them. A call of a tool has failed when it ends with another status than on Apache
+Kafka. What is known to have broken clients on other brokers, and the tests that show that it is not so here, stands in
 `Tests/Clients/quirks.toml`.
 
 ## Clients
@@ -277,6 +280,7 @@ def main() -> int:
     options = arguments.parse_args()
     remove_on_sigterm()
     launcher = kafka_launcher()
+    run = f"{datetime.date.today().isoformat()}, at commit {commit()}"  # of what begins now, whatever is changed meanwhile
     quirks = tomllib.loads((REPOSITORY / "Tests/Clients/quirks.toml").read_text())["quirk"]
     with tempfile.TemporaryDirectory() as folder:
         say("== Swift tests")
@@ -293,7 +297,7 @@ def main() -> int:
     tables = without_paths(told(rows, results, compared, judged), launcher)
     print(f"\n{tables}")
     if options.write_page:
-        PAGE.write_text(page(tables, launcher))
+        PAGE.write_text(page(tables, run, launcher))
     failed = sum(row.failed for row in rows) + sum(words.startswith("failed") for _, words in judged)
     failed += sum(case.outcome == "failed" for found in swift.values() for case in found)
     say(f"{failed} failed" if failed else "nothing failed")

@@ -43,14 +43,15 @@ RATES = [(r"[\d.]+(?= (records/sec|MB/sec|ms\b))", "N"), (r"(?<== )\d+", "N"), (
 # Why the lines of some steps are others. One that is not here and differs is for a reader to look at.
 MINIMUM = "Apache Kafka sets min.insync.replicas for the whole cluster by itself, for its eligible leader replicas"
 ORDER = "the same in another order, which in Apache Kafka is that of a hash table"
+HOURS = "the default is told among the synonyms, which Apache Kafka leaves out where it has it in hours"
 DIFFERENCES = {
     "topics: list": "the topic of committed offsets is there from the start on, in Apache Kafka with the first group",
     "topics: describe": MINIMUM,
     "topics: with overrides": f"{MINIMUM}; and the topic of committed offsets is there from the start on",
     "topics: describe after alter": MINIMUM,
-    "configs: describe a topic": "the default is told among the synonyms, which Apache Kafka leaves out where it has it in hours",
-    "configs: describe all of a topic": "the same; and min.insync.replicas as above",
-    "configs: describe after alter": "the same",
+    "configs: describe a topic": HOURS,
+    "configs: describe all of a topic": f"{HOURS} or not at all; {MINIMUM}",
+    "configs: describe after alter": HOURS,
     "configs: the broker's": MINIMUM,
     "access: describe the user": ORDER,
     "access: describe all users": ORDER,
