@@ -275,7 +275,10 @@ struct OpenAPIDocument: ~Copyable {
     /// needs for a key are said, for without them nothing is stored.
     private mutating func writeSchema(ofBody mediaType: String, _ definition: RouteDefinition) {
         let isCloudEvent = mediaType == CloudEvents.structured
-        if mediaType == "application/json", definition.endpoint.takesFiles { return out.text("{\"type\":\"array\"}") }
+        // At `/v1/files` the parameter `format` may say that it is something else.
+        if mediaType == "application/json", definition.endpoint == RoutedFileEndpoint.self {
+            return out.text("{\"type\":\"array\"}")
+        }
         if mediaType == "application/json", let plan = definition.plan, let needs = Self.needs(plan) {
             return writeSchema(needing: needs, plan, definition)
         }
