@@ -245,7 +245,8 @@ import Testing
     @Test func afterACrashEachFileIsTakenOnce() throws {
         let files = 6
         var resumed = 0
-        for seed in testSeeds(10) {
+        let seeds = testSeeds(10)
+        for seed in seeds {
             let landing = try Landing()
             for file in 0..<files {
                 try landing.write("\(file).csv", "user,text\n" + Self.rows(file).joined(separator: "\n"))
@@ -267,7 +268,8 @@ import Testing
             #expect(jobs.count == files && jobs.allSatisfy { $0.progress.rows == Int64(Self.rowCount) }, "seed \(seed)")
             #expect(jobs.allSatisfy { $0.progress.line == Int64(Self.rowCount + 1) }, "seed \(seed)")
         }
-        #expect(resumed > 0)
+        // Of one seed there may be none.
+        #expect(resumed > 0 || seeds.count == 1)
     }
 
     /// Another configuration while files are at hand: they are taken up again.
