@@ -115,6 +115,16 @@ struct MessageCase: CustomTestStringConvertible {
         ("69_ConsumerGroupDescribe", ConsumerGroupDescribeRequest.self, ConsumerGroupDescribeResponse.self),
         ("74_ListConfigResources", ListConfigResourcesRequest.self, ListConfigResourcesResponse.self),
         ("75_DescribeTopicPartitions", DescribeTopicPartitionsRequest.self, DescribeTopicPartitionsResponse.self),
+        ("76_ShareGroupHeartbeat", ShareGroupHeartbeatRequest.self, ShareGroupHeartbeatResponse.self),
+        ("77_ShareGroupDescribe", ShareGroupDescribeRequest.self, ShareGroupDescribeResponse.self),
+        ("78_ShareFetch", ShareFetchRequest.self, ShareFetchResponse.self),
+        ("79_ShareAcknowledge", ShareAcknowledgeRequest.self, ShareAcknowledgeResponse.self),
+        (
+            "90_DescribeShareGroupOffsets", DescribeShareGroupOffsetsRequest.self,
+            DescribeShareGroupOffsetsResponse.self
+        ),
+        ("91_AlterShareGroupOffsets", AlterShareGroupOffsetsRequest.self, AlterShareGroupOffsetsResponse.self),
+        ("92_DeleteShareGroupOffsets", DeleteShareGroupOffsetsRequest.self, DeleteShareGroupOffsetsResponse.self),
         ("20000_DescribeGatewayKeys", DescribeGatewayKeysRequest.self, DescribeGatewayKeysResponse.self),
         ("20001_AlterGatewayKeys", AlterGatewayKeysRequest.self, AlterGatewayKeysResponse.self),
     ]
@@ -140,6 +150,16 @@ struct MessageCase: CustomTestStringConvertible {
         ("ConsumerGroupCurrentMemberAssignmentValue", ConsumerGroupCurrentMemberAssignmentValue.self),
         ("ConsumerGroupRegularExpressionKey", ConsumerGroupRegularExpressionKey.self),
         ("ConsumerGroupRegularExpressionValue", ConsumerGroupRegularExpressionValue.self),
+        ("ShareGroupMetadataKey", ShareGroupMetadataKey.self),
+        ("ShareGroupMetadataValue", ShareGroupMetadataValue.self),
+        ("ShareGroupMemberMetadataKey", ShareGroupMemberMetadataKey.self),
+        ("ShareGroupMemberMetadataValue", ShareGroupMemberMetadataValue.self),
+        ("ShareGroupTargetAssignmentMetadataKey", ShareGroupTargetAssignmentMetadataKey.self),
+        ("ShareGroupTargetAssignmentMetadataValue", ShareGroupTargetAssignmentMetadataValue.self),
+        ("ShareGroupTargetAssignmentMemberKey", ShareGroupTargetAssignmentMemberKey.self),
+        ("ShareGroupTargetAssignmentMemberValue", ShareGroupTargetAssignmentMemberValue.self),
+        ("ShareGroupCurrentMemberAssignmentKey", ShareGroupCurrentMemberAssignmentKey.self),
+        ("ShareGroupCurrentMemberAssignmentValue", ShareGroupCurrentMemberAssignmentValue.self),
         ("TransactionLogKey", TransactionLogKey.self), ("TransactionLogValue", TransactionLogValue.self),
     ]
 }

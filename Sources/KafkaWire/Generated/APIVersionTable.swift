@@ -62,6 +62,13 @@ extension APIKey {
         case .consumerGroupDescribe: 0...1
         case .listConfigResources: 0...1
         case .describeTopicPartitions: 0...0
+        case .shareGroupHeartbeat: 1...1
+        case .shareGroupDescribe: 1...1
+        case .shareFetch: 1...2
+        case .shareAcknowledge: 1...2
+        case .describeShareGroupOffsets: 0...1
+        case .alterShareGroupOffsets: 0...0
+        case .deleteShareGroupOffsets: 0...0
         case .describeGatewayKeys: 0...0
         case .alterGatewayKeys: 0...0
         default: nil
@@ -136,6 +143,13 @@ extension APIKey {
         case .consumerGroupDescribe: 0
         case .listConfigResources: 0
         case .describeTopicPartitions: 0
+        case .shareGroupHeartbeat: 0
+        case .shareGroupDescribe: 0
+        case .shareFetch: 0
+        case .shareAcknowledge: 0
+        case .describeShareGroupOffsets: 0
+        case .alterShareGroupOffsets: 0
+        case .deleteShareGroupOffsets: 0
         case .describeGatewayKeys: 0
         case .alterGatewayKeys: 0
         default: nil
