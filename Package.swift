@@ -84,7 +84,7 @@ let package = Package(
             "KafkaServer",
             [
                 "KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire", "Security", "LogStorage", "Coordinators",
-                "BrokerCore", "Transport", "Telemetry",
+                "QueueLedger", "BrokerCore", "Transport", "Telemetry",
             ], settings: dataPath),
         module(
             "IngestGateway",

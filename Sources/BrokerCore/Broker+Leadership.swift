@@ -19,6 +19,7 @@ extension Broker {
         case Topic.offsetsTopicName: groups
         case Topic.transactionsTopicName: transactions
         case Topic.queueStateTopicName: queues
+        case Topic.shareStateTopicName: shares
         case Topic.jobsTopicName: jobs
         default: nil
         }

@@ -117,6 +117,7 @@ extension Broker {
         }
         groups.topicDeleted(topic.name)
         queues.topicDeleted(topic)
+        shares.topicDeleted(topic.id)
         return nil
     }
 

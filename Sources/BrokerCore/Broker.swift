@@ -19,6 +19,7 @@ public final class Broker: Sendable {
     public let groups: GroupCoordinator
     public let transactions: TransactionCoordinator
     public let queues: QueueCoordinator
+    public let shares: ShareCoordinator
     public let jobs: Jobs
     public let readers = ReaderCalls()
     public let producerIDs: ProducerIDs
@@ -89,18 +90,23 @@ public final class Broker: Sendable {
                 rewriteFloor: options.offsetsRewriteFloor)
             transactions = TransactionCoordinator(settings: options.transactions)
             queues = QueueCoordinator(clock: options.queueClock, steadyClock: options.queueSteadyClock)
+            shares = ShareCoordinator(
+                maxSessions: options.groups.maxShareSessions, clock: options.queueClock,
+                steadyClock: options.queueSteadyClock)
             jobs = Jobs()
             forwarders = Forwarders(metrics: metrics)
             subscriptions = Subscriptions(metrics: metrics)
             groups.attach(self)
             transactions.attach(self)
             queues.attach(self)
+            shares.attach(self)
             jobs.attach(self)
             forwarders.attach(self)
             subscriptions.attach(self)
             try groups.open()
             transactions.open()
             try queues.open()
+            shares.open()
             jobs.open()
             for topic in catalog.topics { becomeOnlyLeader(of: topic.partitions) }
         } catch {
@@ -120,15 +126,17 @@ public final class Broker: Sendable {
         groups.start()
         transactions.start()
         queues.start()
+        shares.start()
         jobs.start()
         serving.store(true, ordering: .sequentiallyConsistent)
     }
 
     /// Refuses new work from now on (`isReady` is false); what is under way goes on, but for receives that wait for messages of a
-    /// queue: they are answered with none.
+    /// queue, and fetches that wait for records of a share group: they are answered with none.
     public func drain() {
         draining.store(true, ordering: .sequentiallyConsistent)
         queues.endWaits()
+        shares.endWaits()
     }
 
     /// Commits what is queued, makes a checkpoint, ends the threads.
@@ -140,6 +148,7 @@ public final class Broker: Sendable {
         workers.stop()
         admin.stop()
         jobs.stop()
+        shares.stop()
         queues.stop()
         transactions.stop()
         groups.stop()

@@ -17,7 +17,9 @@ public struct BrokerOptions: Sendable {
     public var transactionPartitions: Int32 = 50
     /// Partitions of `__queue_state`, of a broker that has none yet.
     var queueStatePartitions: Int32 = 50
-    /// What queues take for the time, in milliseconds since 1970.
+    /// Likewise of `__share_state`.
+    var shareStatePartitions: Int32 = 50
+    /// What queues and share groups take for the time, in milliseconds since 1970.
     var queueClock: @Sendable () -> Int64 = { BrokerClock.wallMs() }
     /// And what for the time that receives wait, in milliseconds since some moment: nobody sets it.
     var queueSteadyClock: @Sendable () -> Int64 = { BrokerClock.monotonicMs() }

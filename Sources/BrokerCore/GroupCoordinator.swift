@@ -1,6 +1,6 @@
 import ByteBuffers
 public import Coordinators
-import KafkaModel
+public import KafkaModel
 import LogStorage
 import RecordFormat
 import StorageIO
@@ -88,6 +88,11 @@ public final class GroupCoordinator: Sendable {
         self.settings = settings
         ownSettings = Lock(own)
         self.rewriteFloor = rewriteFloor
+    }
+
+    /// What holds for a group: its own settings over the broker's.
+    public func settings(of group: ExactString) -> GroupSettings {
+        ownSettings.withLock { $0.settings[group] } ?? settings
     }
 
     func attach(_ broker: Broker) { wiring.withLock { $0 = Wiring(broker: broker) } }

@@ -66,6 +66,10 @@ public struct OwnGroupSettings: Sendable {
             return TopicRefusal(
                 .invalidConfig, "consumer.session.timeout.ms must be greater than consumer.heartbeat.interval.ms")
         }
+        guard next.shareSessionTimeoutMs > next.shareHeartbeatIntervalMs else {
+            return TopicRefusal(
+                .invalidConfig, "share.session.timeout.ms must be greater than share.heartbeat.interval.ms")
+        }
         if overrides.isEmpty || self.overrides[group] != nil { return nil }
         guard self.overrides.count < Self.maxGroups, nameBytes + name.utf8.count <= Self.maxNamesBytes else {
             return TopicRefusal(

@@ -9,7 +9,7 @@ public final class ReaderCalls: Sendable {
     /// `ReadWaiter.loop` of the readers of the loop at `index`: below all that others use.
     public static func loop(_ index: Int) -> Int32 { first - Int32(index) }
 
-    private static let first = QueueCoordinator.waiterLoop - 1
+    private static let first = ShareCoordinator.waiterLoop - 1
 
     /// Has `listener` told of them, on any thread; it returns quickly. In the place of the one before; nil: nobody is told.
     public func listen(at index: Int, _ listener: (@Sendable ([ReadWaiter]) -> Void)?) {

@@ -33,13 +33,16 @@ public final class Topic: Sendable {
     /// Who has which message of which queue.
     public static let queueStateTopicName = "__queue_state"
 
+    /// Who has which record of the partitions that share groups read.
+    public static let shareStateTopicName = "__share_state"
+
     /// Which jobs there are, and how far they are.
     public static let jobsTopicName = "__jobs"
 
     /// Whether a name is that of a topic which the broker writes itself, and nobody else.
     public static func isInternal(_ name: String) -> Bool {
         name == offsetsTopicName || name == requestsTopicName || name == transactionsTopicName
-            || name == queueStateTopicName || name == jobsTopicName
+            || name == queueStateTopicName || name == shareStateTopicName || name == jobsTopicName
     }
 
     public func partition(_ index: Int32) -> PartitionLog? {

@@ -157,6 +157,10 @@ extension Configuration {
             integer("group.consumer.heartbeat.interval.ms") < integer("group.consumer.session.timeout.ms"),
             "be less than", "Lower it, or raise group.consumer.session.timeout.ms")
         check(
+            "group.share.heartbeat.interval.ms", "group.share.session.timeout.ms",
+            integer("group.share.heartbeat.interval.ms") < integer("group.share.session.timeout.ms"),
+            "be less than", "Lower it, or raise group.share.session.timeout.ms")
+        check(
             "message.max.bytes", "socket.request.max.bytes",
             integer("message.max.bytes") <= integer("socket.request.max.bytes"),
             "not be more than", "Lower it, or raise socket.request.max.bytes")

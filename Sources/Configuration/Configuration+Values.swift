@@ -120,6 +120,14 @@ extension Configuration {
     public var consumerAssignmentIntervalMs: Int64 { integer("group.consumer.assignment.interval.ms") }
     public var groupMigrationPolicy: String { text("group.consumer.migration.policy") }
     public var consumerPatternRefreshMs: Int64 { integer("group.consumer.regex.refresh.interval.ms") }
+    public var shareSessionTimeoutMs: Int64 { integer("group.share.session.timeout.ms") }
+    public var shareHeartbeatIntervalMs: Int64 { integer("group.share.heartbeat.interval.ms") }
+    public var shareAssignmentIntervalMs: Int64 { integer("group.share.assignment.interval.ms") }
+    public var maxShareGroupSize: Int { int("group.share.max.size") }
+    public var maxShareSessions: Int { int("group.share.max.share.sessions") }
+    public var shareLockDurationMs: Int64 { integer("group.share.record.lock.duration.ms") }
+    public var shareDeliveryLimit: Int { int("group.share.delivery.count.limit") }
+    public var shareRecordLocks: Int { int("group.share.partition.max.record.locks") }
     public var transactionTopicPartitionCount: Int32 { Int32(integer("transaction.state.log.num.partitions")) }
     public var maxTransactionTimeoutMs: Int64 { integer("transaction.max.timeout.ms") }
     public var transactionalIDExpirationMs: Int64 { integer("transactional.id.expiration.ms") }

@@ -44,6 +44,29 @@ extension ConfigurationTable {
             .duration(.milliseconds, 10_000...Int64(Int32.max), width: .int),
             default: "600000", "How often patterns of consumer groups are looked up anew"),
         ConfigurationKey(
+            "group.share.session.timeout.ms", .duration(.milliseconds, 1...Int64(Int32.max), width: .int),
+            default: "45000", "How long a member of a share group may be silent (KIP-932)"),
+        ConfigurationKey(
+            "group.share.heartbeat.interval.ms", .duration(.milliseconds, 1...Int64(Int32.max), width: .int),
+            default: "5000", "How often members of share groups are told to send heartbeats"),
+        ConfigurationKey(
+            "group.share.assignment.interval.ms", .duration(.milliseconds, 0...15_000, width: .int),
+            default: "1000", "Least time between two assignments of a share group"),
+        ConfigurationKey(
+            "group.share.max.size", .integer(1...1_000), default: "200", "Most members of one share group"),
+        ConfigurationKey(
+            "group.share.max.share.sessions", .integer(1...100_000), default: "2000",
+            "Most members of share groups that fetch, of all groups"),
+        ConfigurationKey(
+            "group.share.record.lock.duration.ms", .duration(.milliseconds, 1_000...3_600_000, width: .int),
+            default: "30000", "How long a record belongs to the member of a share group that has acquired it"),
+        ConfigurationKey(
+            "group.share.delivery.count.limit", .integer(2...10), default: "5",
+            "Deliveries of a record to members of a share group at most"),
+        ConfigurationKey(
+            "group.share.partition.max.record.locks", .integer(100...4_000), default: "2000",
+            "Offsets of a share group's partition from the first that is not done with to the last one delivered"),
+        ConfigurationKey(
             "transaction.state.log.num.partitions", .integer(1...10_000), default: "50",
             "Partitions of __transaction_state; fixed once the topic exists"),
         ConfigurationKey(

@@ -5,6 +5,7 @@ internal import KafkaWire
 extension ClassicGroup {
     /// Does what a timer of the group is for: removes a member whose session has ended, ends a join or a sync.
     mutating func timerFired(_ entry: DeadlineQueue.Entry, _ shard: inout ShardContext) {
+        if share != nil { return share!.timerFired(entry, &shard) }
         if consumer != nil {
             let hadMembers = consumer!.members.count
             consumer!.timerFired(entry, &shard)
@@ -42,7 +43,7 @@ extension ClassicGroup {
         add(syncTimer, .sync)
         for (memberID, member) in members { add(member.session, .session(memberID: memberID.text)) }
         for (memberID, timer) in pendingMembers { add(timer, .pendingMember(memberID: memberID.text)) }
-        return entries + (consumer?.timerEntries ?? [])
+        return entries + (consumer?.timerEntries ?? []) + (share?.timerEntries ?? [])
     }
 
     /// Removes the members that never fetched their assignment, or, the leader, never made it.

@@ -119,6 +119,8 @@ struct ClassicGroup: Sendable {
     var offsets = CommittedOffsets()
     /// Set while it is a group of the consumer protocol: then it has no members of its own, is Empty, and keeps the offsets.
     var consumer: ConsumerGroup?
+    /// Set while it is a share group: then it has neither members nor offsets of its own, and is Empty.
+    var share: ShareGroup?
     /// Producers with unfinished transactions that hold offsets of this group.
     var openTransactions: Set<ProducerID> = []
     /// The newest metadata record of this group that the log has (or is about to have): its last completed generation.
@@ -128,7 +130,7 @@ struct ClassicGroup: Sendable {
     private var recordedBytes = 0
     /// Memory of all members; see `GroupMember.memoryBytes`.
     var memberBytes = 0
-    var isRecorded: Bool { recorded != nil || consumer != nil }
+    var isRecorded: Bool { recorded != nil || consumer != nil || share != nil }
     /// Members whose JoinGroup is parked.
     var rejoinedCount = 0
     private var joins: UInt64 = 0
@@ -171,13 +173,13 @@ struct ClassicGroup: Sendable {
     /// Bytes of memory, about. Assignments count in the record.
     var memoryBytes: Int {
         Self.emptyBytes + listedTextBytes + descriptionBytes + pendingBytes + subscribedBytes + offsets.memoryBytes
-            + (consumer?.memoryBytes ?? 0)
+            + (consumer?.memoryBytes ?? 0) + (share?.memoryBytes ?? 0)
     }
 
     /// Bytes of the records that a log needs of it, about.
     var liveBytes: Int {
         (isRecorded ? listedTextBytes + recordedBytes : 0) + offsets.recordBytes(of: groupID)
-            + (consumer?.recordBytes ?? 0)
+            + (consumer?.recordBytes ?? 0) + (share?.recordBytes ?? 0)
     }
 
     /// Bytes of a group besides all that is in it.

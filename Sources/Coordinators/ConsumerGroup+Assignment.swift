@@ -122,6 +122,11 @@ public struct AssignmentWork: Sendable {
         var assignor: String?
         var target: PartitionLists
 
+        init(_ member: ShareMember) {
+            memberID = member.memberID
+            (topicNames, target) = (member.topicNames, member.target)
+        }
+
         init(_ member: ConsumerMember) {
             (memberID, instanceID) = (member.memberID, member.instanceID)
             (topicNames, pattern) = (member.topicNames, member.patternKey)
@@ -139,6 +144,18 @@ public struct AssignmentWork: Sendable {
     private let topics: any GroupTopics
     private let settings: GroupSettings
     private let maxBatchBytes: Int
+    /// Of a share group: a partition may have several readers.
+    private let isShared: Bool
+
+    init(_ group: ShareGroup, _ shard: ShardContext) {
+        (groupID, number, epoch) = (group.groupID, group.assigning.number, group.epoch)
+        members = group.members.values.map { Member($0) }
+        patterns = [:]
+        topics = shard.topics
+        settings = shard.settings
+        maxBatchBytes = shard.maxBatchBytes
+        isShared = true
+    }
 
     init(_ group: ConsumerGroup, _ shard: ShardContext) {
         (groupID, number, epoch) = (group.groupID, group.assigning.number, group.epoch)
@@ -147,6 +164,7 @@ public struct AssignmentWork: Sendable {
         topics = shard.topics
         settings = shard.settings
         maxBatchBytes = shard.maxBatchBytes
+        isShared = false
     }
 
     /// Makes it. `isStopped`: nobody wants it any more; asked between members and topics, and once true it stays so. Then there is
@@ -154,16 +172,22 @@ public struct AssignmentWork: Sendable {
     public func run(isStopped: @escaping @Sendable () -> Bool = { false }) -> MadeAssignment? {
         var (problem, members, look) = read(isStopped)
         problem.isStopped = isStopped
-        let targets = problem.solve(
-            ConsumerGroup.assignor(members.lazy.map(\.assignor), settings),
-            maxPartitions: ConsumerGroup.maxMemberPartitions)
+        let targets =
+            isShared
+            ? problem.solveShared(maxPartitions: ConsumerGroup.maxMemberPartitions)
+            : problem.solve(
+                ConsumerGroup.assignor(members.lazy.map(\.assignor), settings),
+                maxPartitions: ConsumerGroup.maxMemberPartitions)
         if isStopped() { return nil }
         var made = MadeAssignment(groupID: groupID, number: number, epoch: epoch, look: look)
         for (member, target) in zip(members, targets) where target != member.target {
+            let record =
+                isShared
+                ? GroupRecord.shareTarget(groupID: groupID, member.memberID, target)
+                : GroupRecord.consumerTarget(groupID: groupID, member.memberID, target)
             made.targets.append(
                 .init(
-                    key: member.key, instanceID: member.instanceID, partitions: target,
-                    record: GroupRecord.consumerTarget(groupID: groupID, member.memberID, target).encoded))
+                    key: member.key, instanceID: member.instanceID, partitions: target, record: record.encoded))
         }
         return made
     }

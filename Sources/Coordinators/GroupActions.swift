@@ -37,6 +37,9 @@ public enum GroupReply: Equatable, Sendable {
     case sync(SyncGroupResponse)
     case heartbeat(HeartbeatResponse)
     case consumerHeartbeat(ConsumerGroupHeartbeatResponse)
+    case shareHeartbeat(ShareGroupHeartbeatResponse)
+    /// There is a share group of that name, or why there is none.
+    case shareGroupMade(ErrorCode)
     case leave(LeaveGroupResponse)
     case offsetCommit(OffsetCommitResponse)
     /// One outcome for each partition of the request, in its order.

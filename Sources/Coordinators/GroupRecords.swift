@@ -21,12 +21,13 @@ internal import KafkaWire
 ///                                                                                                (written)
 /// value 4  as 3 with compact lengths and tags
 /// ```
-/// Keys of versions 3 to 8 and 16 are those of consumer groups (`ConsumerGroupRecord`); others belong to group types that this
-/// coordinator does not keep.
+/// Keys of versions 3 to 8 and 16 are those of consumer groups (`ConsumerGroupRecord`), 10 to 14 those of share groups
+/// (`ShareGroupRecord`); others belong to group types that this coordinator does not keep.
 enum GroupRecord: Equatable {
     case offset(OffsetKey, CommittedOffset?)
     case group(groupID: String, GroupMetadataValue?)
     case consumer(groupID: String, ConsumerGroupRecord)
+    case share(groupID: String, ShareGroupRecord)
     case unknown(keyVersion: Int16)
 
     struct OffsetKey: Hashable {
@@ -52,6 +53,7 @@ enum GroupRecord: Equatable {
             return CoordinatorRecord(
                 key: encodable.encodedWithVersion(), value: metadata.map { $0.encodedWithVersion(3) })
         case .consumer(let groupID, let record): return record.encoded(of: groupID)
+        case .share(let groupID, let record): return record.encoded(of: groupID)
         case .unknown(let version):
             preconditionFailure("a record of unknown key version \(version) is never written")
         }
@@ -96,6 +98,8 @@ enum GroupRecord: Equatable {
         default:
             if let (groupID, record) = try ConsumerGroupRecord.read(version, &reader, value) {
                 self = .consumer(groupID: groupID, record)
+            } else if let (groupID, record) = try ShareGroupRecord.read(version, &reader, value) {
+                self = .share(groupID: groupID, record)
             } else {
                 self = .unknown(keyVersion: version)
             }

@@ -18,6 +18,11 @@ extension GroupReply {
             var response = ConsumerGroupHeartbeatResponse()
             response.errorCode = error.rawValue
             return .consumerHeartbeat(response)
+        case .shareHeartbeat:
+            var response = ShareGroupHeartbeatResponse()
+            response.errorCode = error.rawValue
+            return .shareHeartbeat(response)
+        case .shareGroupMade: return .shareGroupMade(error)
         case .leave:
             var response = LeaveGroupResponse()
             response.errorCode = error.rawValue

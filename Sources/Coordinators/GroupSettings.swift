@@ -42,6 +42,31 @@ public struct GroupSettings: Equatable, Sendable {
     /// `group.consumer.migration.policy`.
     public var migrationPolicy = GroupMigrationPolicy.bidirectional
 
+    // MARK: Share groups (KIP-932)
+
+    /// `group.share.session.timeout.ms`: how long a member may be silent.
+    public var shareSessionTimeoutMs: Int32 = 45_000
+    /// `group.share.heartbeat.interval.ms`: what members are told.
+    public var shareHeartbeatIntervalMs: Int32 = 5_000
+    /// `group.share.assignment.interval.ms`: the least between two target assignments of a group. Source: KIP-1263.
+    public var shareAssignmentIntervalMs: Int32 = 1_000
+    /// `group.share.max.size`: members of one group.
+    public var shareMaxSize: Int = 200
+    /// `group.share.max.share.sessions`: members with a session, of all groups. One more gets SHARE_SESSION_LIMIT_REACHED.
+    public var maxShareSessions: Int = 2_000
+    /// `group.share.record.lock.duration.ms`: how long a record belongs to the member that has acquired it.
+    public var shareLockDurationMs: Int32 = 30_000
+    /// `group.share.delivery.count.limit`: deliveries of a record at most; then it is archived.
+    public var shareDeliveryLimit: Int32 = 5
+    /// `group.share.partition.max.record.locks`: offsets of a partition from the first that is not done with to the last one given out.
+    public var shareRecordLocks: Int32 = 2_000
+    /// A group's own alone: `share.auto.offset.reset`, where it begins to read a partition.
+    public var shareOffsetReset = ShareOffsetReset.latest
+    /// Likewise `share.isolation.level` `read_committed`: records of transactions that are not committed are not given out.
+    public var sharesCommitted = false
+    /// Likewise `share.renew.acknowledge.enable`: a member may have its locks last longer.
+    public var sharesRenewals = true
+
     public init() {}
 }
 
@@ -56,4 +81,59 @@ public enum GroupMigrationPolicy: String, CaseIterable, Sendable {
 
     var allowsUpgrade: Bool { self == .bidirectional || self == .upgrade }
     var allowsDowngrade: Bool { self == .bidirectional || self == .downgrade }
+}
+
+/// Where a share group begins to read a partition that it has not read yet. Source: KIP-932.
+public enum ShareOffsetReset: Equatable, Sendable {
+    case earliest
+    case latest
+    /// With the first record that is not older than so many milliseconds.
+    case duration(milliseconds: Int64)
+
+    /// Reads `earliest`, `latest`, or `by_duration:` and an ISO 8601 duration of days, hours, minutes and seconds (PnDTnHnMn.nS) that is
+    /// not negative; nil for anything else. Letters may be of either case, as in Kafka.
+    public init?(_ text: String) {
+        let text = text.lowercased()
+        switch text {
+        case "earliest": self = .earliest
+        case "latest": self = .latest
+        default:
+            let prefix = "by_duration:"
+            guard text.hasPrefix(prefix), let milliseconds = Self.milliseconds(text.dropFirst(prefix.count)) else {
+                return nil
+            }
+            self = .duration(milliseconds: milliseconds)
+        }
+    }
+
+    /// At most so many milliseconds: a hundred years and more.
+    static let longestMs = 4e12
+
+    private static func milliseconds(_ text: Substring) -> Int64? {
+        guard text.first == "p" else { return nil }
+        var sum = 0.0
+        var isOfTime = false
+        var units: [(Character, Double, isOfTime: Bool)] = [
+            ("d", 86_400_000, false), ("h", 3_600_000, true), ("m", 60_000, true), ("s", 1_000, true),
+        ]
+        var number = ""
+        var hasUnit = false
+        for character in text.dropFirst() {
+            if character == "t", !isOfTime, number.isEmpty {
+                (isOfTime, hasUnit) = (true, false)
+            } else if character.isASCII, character.isNumber || character == "." {
+                number.append(character)
+            } else {
+                // Each once, in this order; a fraction of seconds alone.
+                guard let place = units.firstIndex(where: { $0.0 == character }), units[place].isOfTime == isOfTime,
+                    let value = Double(number), character == "s" || !number.contains(".")
+                else { return nil }
+                sum += value * units[place].1
+                units.removeFirst(place + 1)
+                (number, hasUnit) = ("", true)
+            }
+        }
+        guard hasUnit, number.isEmpty, sum <= longestMs else { return nil }
+        return Int64(sum)
+    }
 }

@@ -22,7 +22,7 @@ extension GroupShard {
             }
             return response
         }
-        if group.consumer != nil {
+        if group.consumer != nil || group.share != nil {
             response.groupState = GroupState.dead.rawValue
             if apiVersion >= 6 {
                 response.errorCode = ErrorCode.groupIDNotFound.rawValue
@@ -82,13 +82,14 @@ extension GroupShard {
         entry.groupID.utf8.count + entry.protocolType.utf8.count > usualListedText
     }
 
-    /// Lists the next of the shard's groups that are in these states (`GroupState.listed`; `consumer`:
-    /// `ConsumerGroupState.listed`), in no order, until the walk through `.groups` is complete. A shard that loads answers COORDINATOR_LOAD_IN_PROGRESS; one led elsewhere has no
+    /// Lists the next of the shard's groups that are in these states (`GroupState.listed`; `consumer` and `share` are those of groups of
+    /// these kinds), in no order, until the walk through `.groups` is complete. A shard that loads answers COORDINATOR_LOAD_IN_PROGRESS; one led elsewhere has no
     /// groups to list.
     public func listGroups(
-        in states: Set<GroupState>, consumer: Set<ConsumerGroupState> = [], _ walk: inout ShardWalk
+        in states: Set<GroupState>, consumer: Set<ConsumerGroupState> = [], share: Set<ShareGroupState> = [],
+        _ walk: inout ShardWalk
     ) -> (error: ErrorCode, groups: [ListGroupsResponse.ListedGroup]) {
-        guard phase == .active, !states.isEmpty || !consumer.isEmpty else {
+        guard phase == .active, !states.isEmpty || !consumer.isEmpty || !share.isEmpty else {
             walk.end()
             return (phase == .loading ? .coordinatorLoadInProgress : .none, [])
         }
@@ -98,6 +99,14 @@ extension GroupShard {
             guard let group = groups[part.groupID] else { continue }
             var entry = ListGroupsResponse.ListedGroup()
             entry.groupID = part.groupID.text
+            if let state = group.share?.state {
+                guard share.contains(state) else { continue }
+                entry.protocolType = ShareGroup.typeName
+                entry.groupState = state.rawValue
+                entry.groupType = ShareGroup.typeName
+                listed.append(entry)
+                continue
+            }
             if let state = group.consumer?.state {
                 guard consumer.contains(state) else { continue }
                 entry.protocolType = ConsumerProtocol.type
@@ -133,7 +142,8 @@ extension GroupShard {
     private mutating func deleteGroup(_ groupID: String) -> (ErrorCode, String?) {
         if let phaseError { return (phaseError, nil) }
         guard let state = groups[groupID]?.state else { return (.groupIDNotFound, "Group \(groupID) not found.") }
-        guard state == .empty, groups[groupID]!.consumer?.isEmpty != false else {
+        guard state == .empty, groups[groupID]!.consumer?.isEmpty != false, groups[groupID]!.share?.isEmpty != false
+        else {
             return (.nonEmptyGroup, "The group \(groupID) is not empty.")
         }
         let isRecorded = groups[groupID]!.isRecorded

@@ -76,6 +76,9 @@ extension GroupShard {
         _ request: ConsumerGroupHeartbeatRequest, _ requestContext: RequestContext
     ) throws(GroupRefusal) -> ConsumerGroupHeartbeatResponse {
         let groupID = request.groupID
+        if groups[groupID]?.share != nil {
+            throw GroupRefusal(.groupIDNotFound, "Group \(groupID) is not a consumer group.")
+        }
         if request.memberEpoch != 0, groups[groupID]?.consumer == nil {
             throw GroupRefusal(.groupIDNotFound, "Group \(groupID) not found.")
         }
@@ -125,8 +128,9 @@ extension GroupShard {
 
     /// Gives a target assignment that is to be made; nil: none is awaited any more.
     public func assignmentWork(of groupID: String) -> AssignmentWork? {
-        guard phase == .active, let consumer = groups[groupID]?.consumer else { return nil }
-        return consumer.assigning.isAwaited ? AssignmentWork(consumer, context) : nil
+        guard phase == .active, let group = groups[groupID] else { return nil }
+        if let share = group.share { return share.assigning.isAwaited ? AssignmentWork(share, context) : nil }
+        return group.consumer.flatMap { $0.assigning.isAwaited ? AssignmentWork($0, context) : nil }
     }
 
     /// Takes in a target assignment that was made elsewhere.
@@ -134,6 +138,8 @@ extension GroupShard {
         context.begin(now)
         if phase == .active, groups[made.groupID]?.consumer != nil {
             counting(made.groupID) { $0.groups[made.groupID]!.consumer!.take(made, &$0.context) }
+        } else if phase == .active, groups[made.groupID]?.share != nil {
+            counting(made.groupID) { $0.groups[made.groupID]!.share!.take(made, &$0.context) }
         }
         return context.finish()
     }

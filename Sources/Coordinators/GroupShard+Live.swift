@@ -35,6 +35,7 @@ extension GroupShard {
         }
         while let part = walk.next(in: self, &room) {
             if part.isFirst, let consumer = groups[part.groupID]?.consumer { consumer.records.forEach(add) }
+            if part.isFirst, let share = groups[part.groupID]?.share { share.records.forEach(add) }
             if part.isFirst, let metadata = groups[part.groupID]?.recorded {
                 add(.group(groupID: part.groupID.text, metadata))
             }

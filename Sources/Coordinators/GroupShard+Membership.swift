@@ -28,6 +28,7 @@ extension GroupShard {
     private func refusal(of request: JoinGroupRequest) -> ErrorCode? {
         if let phaseError { return phaseError }
         guard Self.isValidName(request.groupID) else { return .invalidGroupID }
+        if groups[request.groupID]?.share != nil { return .inconsistentGroupProtocol }
         let sessions = context.settings.minSessionTimeoutMs...context.settings.maxSessionTimeoutMs
         guard sessions.contains(request.sessionTimeoutMs) else { return .invalidSessionTimeout }
         guard Self.fitsRecord(request) else { return .invalidRequest }
@@ -121,6 +122,6 @@ extension GroupShard {
     private func memberRefusal(_ groupID: String) -> ErrorCode? {
         if let phaseError { return phaseError }
         guard Self.isValidName(groupID) else { return .invalidGroupID }
-        return groups.has(groupID) ? nil : .unknownMemberID
+        return groups[groupID].map { $0.share == nil } ?? false ? nil : .unknownMemberID
     }
 }

@@ -164,6 +164,7 @@ extension GroupShard {
         // The empty id is a group of simple consumers, for old clients.
         guard groupID.utf8.count <= Int(Int16.max) else { return .invalidGroupID }
         guard let group = groups[groupID] else { return generationID < 0 ? .none : missingGroup }
+        if group.share != nil { return .groupIDNotFound }
         if let consumer = group.consumer {
             return consumer.commitRefusal(
                 memberID: memberID, instanceID: instanceID, epoch: generationID, isTransactional: isTransactional,
@@ -206,7 +207,10 @@ extension GroupShard {
             return response
         }
         let group = groups[request.groupID]
-        let refusal = group?.consumer?.fetchRefusal(memberID: request.memberID, epoch: request.memberEpoch) ?? .none
+        let refusal =
+            group?.share != nil
+            ? .groupIDNotFound
+            : group?.consumer?.fetchRefusal(memberID: request.memberID, epoch: request.memberEpoch) ?? .none
         guard refusal == .none else {
             response.errorCode = refusal.rawValue
             return response
@@ -299,7 +303,7 @@ extension GroupShard {
     private func deleteRefusal(_ groupID: String) -> ErrorCode? {
         if let phaseError { return phaseError }
         guard Self.isValidName(groupID) else { return .invalidGroupID }
-        guard let group = groups[groupID] else { return .groupIDNotFound }
+        guard let group = groups[groupID], group.share == nil else { return .groupIDNotFound }
         // Of other protocol types nobody knows what its members read.
         return group.state != .empty && !group.usesConsumerProtocol ? .nonEmptyGroup : nil
     }

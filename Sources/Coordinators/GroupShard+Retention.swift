@@ -94,6 +94,8 @@ extension GroupShard {
     mutating func writeTombstone(of groupID: String) {
         if let consumer = groups[groupID]?.consumer {
             for record in consumer.tombstones { context.write(record) }
+        } else if let share = groups[groupID]?.share {
+            for record in share.tombstones { context.write(record) }
         } else {
             context.write(.group(groupID: groupID, nil))
         }
@@ -102,9 +104,10 @@ extension GroupShard {
 }
 
 extension ClassicGroup {
-    /// Whether nothing is left of the group but its record.
+    /// Whether nothing is left of the group but its record. A share group stays until it is deleted: where it reads on is not here.
     fileprivate var isOver: Bool {
-        isRecorded && state == .empty && consumer?.isEmpty != false && pendingMembers.isEmpty && offsets.isEmpty
+        isRecorded && share == nil && state == .empty && consumer?.isEmpty != false && pendingMembers.isEmpty
+            && offsets.isEmpty
             && openTransactions.isEmpty
     }
 

@@ -109,11 +109,12 @@ public struct GroupShard: Sendable {
         case .offset(let key, let offset): apply(key, offset, producerID: producerID)
         case .group(let groupID, let metadata): replayGroup(groupID, metadata)
         case .consumer(let groupID, let record): replayConsumer(groupID, record)
+        case .share(let groupID, let record): replayShare(groupID, record)
         case .unknown: context.counters.skippedRecords += 1
         }
     }
 
-    /// The last record tells what a group is, classic or consumer: tombstones of what it was before may come behind those of what it
+    /// The last record tells what a group is, classic, consumer or share: tombstones of what it was before may come behind those of what it
     /// is.
     private mutating func replayConsumer(_ groupID: String, _ record: ConsumerGroupRecord) {
         if groups[groupID]?.consumer == nil {
@@ -129,8 +130,22 @@ public struct GroupShard: Sendable {
         groups[groupID]!.consumer!.replay(record)
     }
 
+    private mutating func replayShare(_ groupID: String, _ record: ShareGroupRecord) {
+        if groups[groupID]?.share == nil {
+            if record.isTombstone { return }
+            var group = ClassicGroup(offsetsOf: groups[groupID], groupID)
+            group.share = ShareGroup(groupID: groupID)
+            groups[groupID] = group
+        }
+        if case .epoch(nil) = record {
+            groups[groupID]!.share = nil
+            return dispose(groupID)
+        }
+        groups[groupID]!.share!.replay(record)
+    }
+
     private mutating func replayGroup(_ groupID: String, _ metadata: GroupMetadataValue?) {
-        if metadata == nil, groups[groupID]?.consumer != nil { return }
+        if metadata == nil, let group = groups[groupID], group.consumer != nil || group.share != nil { return }
         // Offsets have records of their own; those before this record stay.
         var group = ClassicGroup(offsetsOf: groups[groupID], groupID)
         if let metadata {
@@ -153,6 +168,7 @@ public struct GroupShard: Sendable {
         for groupID in groups.keys {
             if !groups[groupID]!.members.isEmpty { groups[groupID]!.takeUp(&context) }
             groups[groupID]!.consumer?.takeUp(&context)
+            groups[groupID]!.share?.takeUp(&context)
         }
         return context.finish()
     }
@@ -283,7 +299,9 @@ public struct GroupShard: Sendable {
     public var metrics: GroupMetrics {
         var metrics = GroupMetrics()
         for group in groups.values {
-            if let consumer = group.consumer {
+            if let share = group.share {
+                metrics.members += share.members.count
+            } else if let consumer = group.consumer {
                 metrics.consumerGroups[consumer.state, default: 0] += 1
                 metrics.members += consumer.members.count
             } else {

@@ -134,6 +134,7 @@ public struct ErrorCode: RawRepresentable, Hashable, Sendable {
     public static let voterNotFound = ErrorCode(rawValue: 127)
     public static let invalidRegularExpression = ErrorCode(rawValue: 128)
     public static let rebootstrapRequired = ErrorCode(rawValue: 129)
+    public static let shareSessionLimitReached = ErrorCode(rawValue: 133)
 
     /// The upper-case name of Kafka's documentation, or the number when it is none of those.
     public var name: String { Self.names[rawValue] ?? String(rawValue) }
@@ -270,6 +271,7 @@ public struct ErrorCode: RawRepresentable, Hashable, Sendable {
         127: "VOTER_NOT_FOUND",
         128: "INVALID_REGULAR_EXPRESSION",
         129: "REBOOTSTRAP_REQUIRED",
+        133: "SHARE_SESSION_LIMIT_REACHED",
     ]
 }
 

@@ -168,6 +168,28 @@ enum APITable {
         .answer(
             DescribeTopicPartitionsRequest.self, RequestPrice(decoded: 24),
             estimate: KafkaConnection.describeTopicPartitionsPrice, by: KafkaConnection.describeTopicPartitions),
+        .shareGroupHeartbeat,
+        .answer(
+            ShareGroupDescribeRequest.self, RequestPrice(decoded: 16),
+            estimate: KafkaConnection.shareGroupDescribePrice, mayBlock: { !$0.groupIDs.isEmpty },
+            by: KafkaConnection.shareGroupDescribe),
+        API(.shareFetch, price: KafkaConnection.shareFetchPrice) { c, r throws(DecodeError) in try c.shareFetch(r) },
+        .answer(
+            ShareAcknowledgeRequest.self, RequestPrice(decoded: 24),
+            estimate: KafkaConnection.shareAcknowledgePrice, mayBlock: { _ in true },
+            by: KafkaConnection.shareAcknowledge),
+        .answer(
+            DescribeShareGroupOffsetsRequest.self, RequestPrice(decoded: 24),
+            estimate: KafkaConnection.describeShareOffsetsPrice, mayBlock: { _ in true },
+            by: KafkaConnection.describeShareOffsets),
+        .answer(
+            AlterShareGroupOffsetsRequest.self, RequestPrice(decoded: 24),
+            estimate: KafkaConnection.alterShareOffsetsPrice, mayBlock: { _ in true },
+            by: KafkaConnection.alterShareOffsets),
+        .answer(
+            DeleteShareGroupOffsetsRequest.self, RequestPrice(decoded: 24),
+            estimate: KafkaConnection.deleteShareOffsetsPrice, mayBlock: { _ in true },
+            by: KafkaConnection.deleteShareOffsets),
         .answer(
             DescribeGatewayKeysRequest.self, RequestPrice(decoded: 16),
             estimate: KafkaConnection.describeKeysPrice, mayBlock: { _ in true }, by: KafkaConnection.describeKeys),

@@ -67,7 +67,7 @@ extension APIKey {
         case .createTopics, .deleteTopics, .createPartitions, .deleteRecords, .deleteGroups, .offsetDelete,
             .alterConfigs, .incrementalAlterConfigs, .createAcls, .deleteAcls, .alterClientQuotas,
             .alterUserScramCredentials,
-            .alterGatewayKeys, .writeTxnMarkers:
+            .alterGatewayKeys, .writeTxnMarkers, .alterShareGroupOffsets, .deleteShareGroupOffsets:
             true
         default: false
         }
@@ -117,7 +117,8 @@ extension WriteTxnMarkersRequest: AuditedRequest {
             marker.topics.flatMap { topic in
                 topic.partitions.map { partition in
                     AuditedChange(
-                        "producer \(marker.producerID) in \(topic.name)-\(partition.partitionIndex)", partition.errorCode)
+                        "producer \(marker.producerID) in \(topic.name)-\(partition.partitionIndex)",
+                        partition.errorCode)
                 }
             }
         }
@@ -203,4 +204,22 @@ extension AlterUserScramCredentialsRequest: AuditedRequest {
     }
 
     func wipeSecrets() { for upsertion in upsertions { Secret.wipe(shared: upsertion.saltedPassword) } }
+}
+
+extension AlterShareGroupOffsetsRequest: AuditedRequest {
+    func changes(by response: AlterShareGroupOffsetsResponse) -> [AuditedChange] {
+        if response.errorCode != 0 { return [AuditedChange("group \(groupID)", response.errorCode)] }
+        return response.responses.flatMap { topic in
+            topic.partitions.map {
+                AuditedChange("\(topic.topicName)-\($0.partitionIndex) of group \(groupID)", $0.errorCode)
+            }
+        }
+    }
+}
+
+extension DeleteShareGroupOffsetsRequest: AuditedRequest {
+    func changes(by response: DeleteShareGroupOffsetsResponse) -> [AuditedChange] {
+        if response.errorCode != 0 { return [AuditedChange("group \(groupID)", response.errorCode)] }
+        return response.responses.map { AuditedChange("\($0.topicName) of group \(groupID)", $0.errorCode) }
+    }
 }

@@ -4,23 +4,26 @@ import LogStorage
 import Transport
 
 /// Passes commits on: parked fetches to their loops' inboxes, then the ticket to the clock, which wakes the loops, and to the
-/// coordinator of transactions, which may wait for it, queues that have waiting receives, and readers of other edges.
+/// coordinator of transactions, which may wait for it, queues that have waiting receives, share groups that have waiting fetches, and readers
+/// of other edges.
 final class CommitFanout: CommitObserver {
     private let clock: CommitClock
     private let loops: LoopTable
     private let transactions: TransactionCoordinator
     private let queues: QueueCoordinator
     private let readers: ReaderCalls
+    private let shares: ShareCoordinator
 
     init(
         clock: CommitClock, loops: LoopTable, transactions: TransactionCoordinator, queues: QueueCoordinator,
-        readers: ReaderCalls
+        readers: ReaderCalls, shares: ShareCoordinator
     ) {
         self.clock = clock
         self.loops = loops
         self.transactions = transactions
         self.queues = queues
         self.readers = readers
+        self.shares = shares
     }
 
     func committed(through ticket: UInt64, woken: [ReadWaiter]) {
@@ -45,10 +48,12 @@ final class CommitFanout: CommitObserver {
     }
 
     private func pass(_ woken: [ReadWaiter]) {
-        var (hasQueues, hasReaders) = (false, false)
+        var (hasQueues, hasShares, hasReaders) = (false, false, false)
         for waiter in woken {
             if waiter.loop == QueueCoordinator.waiterLoop {
                 hasQueues = true
+            } else if waiter.loop == ShareCoordinator.waiterLoop {
+                hasShares = true
             } else if ReaderCalls.has(waiter) {
                 hasReaders = true
             } else {
@@ -56,6 +61,7 @@ final class CommitFanout: CommitObserver {
             }
         }
         if hasQueues { queues.committed(woken) }
+        if hasShares { shares.committed(woken) }
         if hasReaders { readers.committed(woken) }
     }
 }

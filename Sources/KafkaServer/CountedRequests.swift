@@ -101,6 +101,17 @@ final class CountedRequests {
     }
 }
 
+extension CountedRequests {
+    /// Ends a fetch of a share group whose reply has so many bytes, and is sent in any case: what it acquires would wait for its locks to end.
+    func end(_ keeper: QuotaKeeper, shared bytes: Int) -> Wait {
+        let nanoseconds = EventLoop.clock()
+        var wait = end(keeper, at: nanoseconds)
+        wait.extend(
+            keeper.countFetched(bytes, of: &client, now: MonotonicTime(milliseconds: nanoseconds / 1_000_000)), .fetch)
+        return wait
+    }
+}
+
 /// Adds up what threads spend on a connection's requests. What a worker adds after its reply has gone counts for the next one.
 final class WorkClock: Sendable {
     private let spent = Atomic<Int64>(0)

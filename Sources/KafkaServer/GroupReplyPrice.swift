@@ -67,6 +67,16 @@ extension ConsumerGroupHeartbeatResponse {
     }
 }
 
+extension ShareGroupHeartbeatResponse {
+    var price: Int {
+        guard let assignment else { return 0 }
+        var price = ReplyPrice()
+        price.add(assignment.topicPartitions.count, TopicPartitions.self, text: 0)
+        price.add(bytes: 3 * 4 * assignment.topicPartitions.reduce(0) { $0 + $1.partitions.count })
+        return price.bytes
+    }
+}
+
 extension LeaveGroupResponse {
     var price: Int {
         var price = ReplyPrice()

@@ -44,7 +44,8 @@ extension KafkaConnection {
 
     /// Writes a reply that was encoded elsewhere, of a request that is counted.
     func writeCounted(_ slice: ByteSlice, to ticket: ReplyTicket) {
-        let wait = endCounting { $0.end($1) }
+        // Records that were acquired are sent, and the next request waits for them.
+        let wait = endCounting { ticket.key == .shareFetch ? $0.end($1, shared: slice.count) : $0.end($1) }
         defer { mute(for: wait) }
         guard wait.time > .zero, let position = ThrottleField.position(ticket, in: slice.bytes) else {
             return connection.write(slice)

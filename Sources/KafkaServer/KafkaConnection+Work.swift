@@ -88,12 +88,12 @@ extension KafkaConnection {
     }
 
     /// Where this connection's long work is charged and done.
-    private var workPlace: WorkPlace {
+    var workPlace: WorkPlace {
         WorkPlace(budget: server.budget, workers: broker.workers, pool: loop.eventLoop.pool, clock: workClock)
     }
 
     /// Goes on with the connection, which is parked for the reply; may be called from any thread.
-    private func finishParked(_ ticket: ReplyTicket) -> @Sendable (PreparedReply?) -> Void {
+    func finishParked(_ ticket: ReplyTicket) -> @Sendable (PreparedReply?) -> Void {
         let (id, handle) = (connection.id, loop.handle)
         return { prepared in
             guard let prepared else { return }

@@ -82,6 +82,8 @@ final class KafkaConnection: ConnectionHandler {
     var counted: CountedRequests?
     /// Partitions of the parked OffsetCommit that do not exist.
     var refusedCommits: [OffsetCommitResponse.OffsetCommitResponseTopic] = []
+    /// What its share sessions are known by; 0: it has had none.
+    var shareConnection: UInt64 = 0
     /// The Produce that waits for the coordinator of transactions.
     var waitingProduce: HeldProduce?
 
@@ -325,6 +327,7 @@ final class KafkaConnection: ConnectionHandler {
     func closed(on connection: Connection, reason: CloseReason) {
         if let user = sasl?.signedInAs { loop.signedOut(user, connection.id) }
         sasl?.pending?.giveUp()
+        if shareConnection != 0 { broker.shares.closeConnection(shareConnection) }
         switch parked {
         case .nothing, .work, .parting: break
         case .muted: loop.unmute(connection.id)

@@ -131,10 +131,12 @@ final class KafkaLoop {
         case .heartbeat(let response): connection.reply(response, to: to, commits: commits)
         case .consumerHeartbeat(let response):
             connection.reply(response, priced: response.price, to: to, commits: commits)
+        case .shareHeartbeat(let response):
+            connection.reply(response, priced: response.price, to: to, commits: commits)
         case .leave(let response): connection.reply(response, priced: response.price, to: to, commits: commits)
         case .offsetCommit(let response): connection.finishOffsetCommit(response, to: to, commits: commits)
         case .offsetDelete(let response): connection.finishOffsetDelete(response, to: to, commits: commits)
-        case .deleteGroups: preconditionFailure("DeleteGroups is asked for its replies")
+        case .deleteGroups, .shareGroupMade: preconditionFailure("what tools change is asked for its replies")
         case .txnOffsetCommit, .transactionCompleted:
             preconditionFailure("what is done for transactions is asked for its replies")
         }

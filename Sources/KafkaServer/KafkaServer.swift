@@ -55,7 +55,7 @@ public final class KafkaServer: Sendable {
         broker.store.observe(
             CommitFanout(
                 clock: commitClock, loops: loops, transactions: broker.transactions, queues: broker.queues,
-                readers: broker.readers))
+                readers: broker.readers, shares: broker.shares))
         broker.groups.deliver(to: GroupReplies(loops: loops))
     }
 

@@ -126,6 +126,7 @@ extension BrokerOptions {
             return assignor
         }
         groups.consumerAssignmentIntervalMs = Int32(clamping: configuration.consumerAssignmentIntervalMs)
+        groups.takeShares(configuration)
         guard let policy = GroupMigrationPolicy(rawValue: configuration.groupMigrationPolicy) else {
             preconditionFailure(
                 "the configuration allows a policy that groups have not: \(configuration.groupMigrationPolicy)")
@@ -147,6 +148,19 @@ extension BrokerOptions {
                 name: row.name, value: row.value, isSensitive: row.isSensitive, isDefault: row.source == .builtIn,
                 wireType: row.wireType, documentation: row.documentation)
         }
+    }
+}
+
+extension GroupSettings {
+    fileprivate mutating func takeShares(_ configuration: Configuration) {
+        shareSessionTimeoutMs = Int32(clamping: configuration.shareSessionTimeoutMs)
+        shareHeartbeatIntervalMs = Int32(clamping: configuration.shareHeartbeatIntervalMs)
+        shareAssignmentIntervalMs = Int32(clamping: configuration.shareAssignmentIntervalMs)
+        shareMaxSize = configuration.maxShareGroupSize
+        maxShareSessions = configuration.maxShareSessions
+        shareLockDurationMs = Int32(clamping: configuration.shareLockDurationMs)
+        shareDeliveryLimit = Int32(clamping: configuration.shareDeliveryLimit)
+        shareRecordLocks = Int32(clamping: configuration.shareRecordLocks)
     }
 }
 

@@ -64,10 +64,11 @@ let allowedImports: [String: ModuleRule] = [
     "Transport": ModuleRule(["ByteBuffers", "CSystem", "Telemetry"], toolchain: system),
     "TLS": ModuleRule(
         ["ByteBuffers", "COpenSSL", "CSystem", "Security", "Telemetry", "Transport"], toolchain: system),
+    // QueueLedger's values (ranges of offsets and what becomes of them) are part of BrokerCore's interface.
     "KafkaServer": ModuleRule(
         [
             "KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire", "Security", "LogStorage", "Coordinators",
-            "BrokerCore", "Transport", "Telemetry",
+            "QueueLedger", "BrokerCore", "Transport", "Telemetry",
         ], toolchain: system),
     // Of Configuration the sections that say its routes, as trees: what they mean is the gateway's own. QueueLedger's values
     // (outcomes, orders) and JobLedger's are part of BrokerCore's interface.
@@ -87,7 +88,8 @@ let allowedImports: [String: ModuleRule] = [
     // with the batches (RecordFormat) and outcomes (Forwarder) that BrokerCore's interface speaks of; HTTPClient for what subscriptions post.
     "Server": ModuleRule(
         [
-            "Alarms", "StorageIO", "LogStorage", "BrokerCore", "Coordinators", "Transport", "TLS", "Security", "IssuerKeys",
+            "Alarms", "StorageIO", "LogStorage", "BrokerCore", "Coordinators", "Transport", "TLS", "Security",
+            "IssuerKeys",
             "KafkaModel", "KafkaServer", "KafkaClient", "RecordFormat", "Forwarder", "HTTPClient", "IngestGateway",
             "Configuration", "ByteBuffers", "Telemetry",
         ], toolchain: system),

@@ -14,7 +14,7 @@ sys.path.insert(0, str(REPOSITORY / "Tests/Clients"))
 from harness import bombs, wire  # noqa: E402
 
 # The order of FuzzMessages.swift.
-APIS = [int(re.search(r"\d+", line)[0]) for line in "0 1 2 3 8 9 10 11 12 13 14 15 16 18 19 20 21 22 23 32 33 35 37 42 44 47 60 75 29 30 31 48 49 50 51 20000 20001 17 36 24 25 26 27 28 61 65 66 68 69 34 38 39 40 41 43 45 46 55 57 74".split()]
+APIS = [int(re.search(r"\d+", line)[0]) for line in "0 1 2 3 8 9 10 11 12 13 14 15 16 18 19 20 21 22 23 32 33 35 37 42 44 47 60 75 29 30 31 48 49 50 51 20000 20001 17 36 24 25 26 27 28 61 65 66 68 69 34 38 39 40 41 43 45 46 55 57 74 76 77 78 79 90 91 92".split()]
 
 
 def write(target: str, name: str, content: bytes) -> None:

@@ -43,7 +43,9 @@ import Testing
             .createDelegationToken: 1...3, .renewDelegationToken: 1...2, .expireDelegationToken: 1...2,
             .describeDelegationToken: 1...3, .electLeaders: 0...2, .alterPartitionReassignments: 0...1,
             .listPartitionReassignments: 0...0, .describeQuorum: 0...2, .updateFeatures: 0...2,
-            .listConfigResources: 0...1,
+            .listConfigResources: 0...1, .shareGroupHeartbeat: 1...1, .shareGroupDescribe: 1...1, .shareFetch: 1...2,
+            .shareAcknowledge: 1...2, .describeShareGroupOffsets: 0...1, .alterShareGroupOffsets: 0...0,
+            .deleteShareGroupOffsets: 0...0,
             // Our own.
             .describeGatewayKeys: 0...0, .alterGatewayKeys: 0...0,
         ]
@@ -75,9 +77,9 @@ import Testing
 
     @Test func groupsAndTransactionsOfTheNewProtocolsAreTold() throws {
         let reply = try ask(TestBroker().client())
-        #expect(reply.supportedFeatures.map(\.name) == ["group.version", "transaction.version"])
-        #expect(reply.supportedFeatures.map(\.maxVersion) == [1, 2])
-        #expect(reply.finalizedFeatures.map(\.maxVersionLevel) == [1, 2])
+        #expect(reply.supportedFeatures.map(\.name) == ["group.version", "share.version", "transaction.version"])
+        #expect(reply.supportedFeatures.map(\.maxVersion) == [1, 1, 2])
+        #expect(reply.finalizedFeatures.map(\.maxVersionLevel) == [1, 1, 2])
         #expect(reply.finalizedFeaturesEpoch == 0)
     }
 

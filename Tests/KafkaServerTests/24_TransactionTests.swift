@@ -179,6 +179,36 @@ import Transport
         #expect(try client.listOffset("orders", at: -1, partition: 1).offset == 2)
     }
 
+    /// Of aborted transactions nothing is given out, and of open ones nothing yet.
+    @Test func aShareGroupMayBeGivenCommittedRecordsAlone() throws {
+        let broker = try broker()
+        let client = try broker.client()
+        let id = try client.createTopic("orders")
+        let settings = ["share.isolation.level": "read_committed", "share.auto.offset.reset": "earliest"]
+        #expect(broker.broker.alterGroupSettings("sharers", settings, validateOnly: false) == nil)
+        var producer = try Producer(broker.client(), isNew: true)
+        try producer.begin("orders", count: 2)
+        try producer.end(commit: false)
+        // Its marker comes behind its records, and not behind others.
+        try producer.waitFor("CompleteAbort")
+        try client.append("orders", count: 1)
+        try producer.begin("orders", count: 2)
+        let (committed, other) = (try ShareClient(broker, id), try ShareClient(broker, id, "n"))
+        try committed.join()
+        #expect(try ShareClient.acquired(committed.fetch(0)) == ["0: 3-3 x1"])
+        // The marker of the transaction is behind its records.
+        #expect(try ShareClient.acquired(committed.fetch(1)) == [])
+        try producer.end(commit: true)
+        #expect(try ShareClient.acquired(committed.fetch(2, waitMs: 30_000)) == ["0: 4-5 x1"])
+        var uncommitted = other
+        uncommitted.group = "all"
+        #expect(
+            broker.broker.alterGroupSettings("all", ["share.auto.offset.reset": "earliest"], validateOnly: false) == nil
+        )
+        try uncommitted.join()
+        #expect(try ShareClient.acquired(uncommitted.fetch(0)) == ["0: 0-1 x1", "0: 3-5 x1"])
+    }
+
     @Test func aPartitionThatWasNotAddedIsRefused() throws {
         let client = try broker().client()
         try client.createTopic("orders")
@@ -520,7 +550,8 @@ import Transport
         let permissions = Permissions(broker.broker, stranger)
         #expect(!permissions.allows(.describe, .transactionalID, id))
         #expect(price([id], permissions) == nobody)
-        #expect(price(.init(repeating: id, count: 20), permissions) == price(.init(repeating: "nobody's", count: 20), .all))
+        #expect(
+            price(.init(repeating: id, count: 20), permissions) == price(.init(repeating: "nobody's", count: 20), .all))
     }
 
     // MARK: Stops
@@ -604,7 +635,9 @@ import Transport
         #expect(filtered.unknownStateFilters == ["Nonsense"])
         #expect(filtered.transactionStates.map(\.transactionalID) == ["empty"])
         #expect(
-            try list { $0.producerIDFilters = [empty.producerID] }.transactionStates.map(\.transactionState) == ["Empty"])
+            try list { $0.producerIDFilters = [empty.producerID] }.transactionStates.map(\.transactionState) == [
+                "Empty"
+            ])
         #expect(try list { $0.durationFilter = 3_600_000 }.transactionStates.isEmpty)
         #expect(try list { $0.transactionalIDPattern = "o.*" }.transactionStates.map(\.transactionalID) == ["open"])
         #expect(try list { $0.transactionalIDPattern = "pen" }.transactionStates.isEmpty)

@@ -150,7 +150,9 @@ import Testing
     // MARK: Groups
 
     private func rows(_ client: WireClient, _ group: String = "readers") throws -> [String] {
-        try describe(client, group, type: 32).configs.map { "\($0.name)=\($0.value ?? "") \($0.configSource)" }
+        let rows = try describe(client, group, type: 32).configs
+        #expect(rows.map(\.name) == GroupSettingKey.all.map(\.name))
+        return rows.filter { $0.name.hasPrefix("consumer.") }.map { "\($0.name)=\($0.value ?? "") \($0.configSource)" }
     }
 
     private func alterGroup(
@@ -205,7 +207,11 @@ import Testing
         let client = try client()
         let session = "consumer.session.timeout.ms"
         for (key, value) in [
-            ("share.session.timeout.ms", "45000"), ("no.such.key", "1"), (session, "soon"), (session, "0"),
+            ("streams.session.timeout.ms", "45000"), ("no.such.key", "1"), ("share.session.timeout.ms", "44999"),
+            ("share.auto.offset.reset", "none"), ("share.isolation.level", "serializable"),
+            ("share.renew.acknowledge.enable", "perhaps"), ("share.delivery.count.limit", "1"),
+            ("share.delivery.count.limit", "11"), ("share.partition.max.record.locks", "99"),
+            ("share.record.lock.duration.ms", "60001"), (session, "soon"), (session, "0"),
             (session, "44999"), (session, "60001"), ("consumer.heartbeat.interval.ms", "4999"),
             ("consumer.heartbeat.interval.ms", "15001"), ("consumer.assignment.interval.ms", "-1"),
             ("consumer.assignment.interval.ms", "15001"), (session, String(repeating: "0", count: 60) + "50000"),
@@ -222,6 +228,28 @@ import Testing
         #expect(try rows(client) == Self.usualRows)
         #expect(
             try alterGroup(client, [(session, 0, "60000"), ("consumer.heartbeat.interval.ms", 0, "15000")]) == .none)
+    }
+
+    @Test func aShareGroupsSettingsAreTold() throws {
+        let client = try client()
+        #expect(
+            try alterGroup(
+                client,
+                [
+                    ("share.auto.offset.reset", 0, "by_duration:PT1H"), ("share.isolation.level", 0, "read_committed"),
+                    ("share.renew.acknowledge.enable", 0, "false"), ("share.delivery.count.limit", 0, "2"),
+                ]) == .none)
+        let told = try describe(client, "readers", type: 32).configs.filter { $0.name.hasPrefix("share.") }
+        #expect(
+            told.map { "\($0.name.dropFirst(6))=\($0.value ?? "") \($0.configSource)" } == [
+                "assignment.interval.ms=1000 5", "auto.offset.reset=by_duration:PT1H 8", "delivery.count.limit=2 8",
+                "heartbeat.interval.ms=5000 5", "isolation.level=read_committed 8", "partition.max.record.locks=2000 5",
+                "record.lock.duration.ms=30000 5", "renew.acknowledge.enable=false 8", "session.timeout.ms=45000 5",
+            ])
+        let own = client.broker.broker.groups.settings(of: "readers")
+        #expect(
+            own.shareOffsetReset == .duration(milliseconds: 3_600_000) && own.sharesCommitted && !own.sharesRenewals)
+        #expect(own.shareDeliveryLimit == 2)
     }
 
     /// The broker's own value widens what groups may have, and a session is always longer than a heartbeat's interval.

@@ -176,7 +176,7 @@ import Testing
             .createTopics, .deleteTopics, .createPartitions, .deleteRecords, .deleteGroups, .offsetDelete,
             .alterConfigs, .incrementalAlterConfigs, .createAcls, .deleteAcls, .alterClientQuotas,
             .alterUserScramCredentials,
-            .alterGatewayKeys, .writeTxnMarkers,
+            .alterGatewayKeys, .writeTxnMarkers, .alterShareGroupOffsets, .deleteShareGroupOffsets,
         ]
         #expect(Set(APITable.all.map(\.key).filter(\.isAudited)) == changing)
     }

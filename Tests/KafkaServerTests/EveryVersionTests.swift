@@ -306,6 +306,39 @@ import Testing
             (request.featureUpdates[0].feature, request.featureUpdates[0].maxVersionLevel) = ("group.version", 1)
             return request
         case .listConfigResources: return ListConfigResourcesRequest()
+        case .shareGroupHeartbeat:
+            var request = ShareGroupHeartbeatRequest()
+            (request.groupID, request.memberID, request.subscribedTopicNames) = ("sharers", "m", [topic.name])
+            return request
+        case .shareGroupDescribe:
+            var request = ShareGroupDescribeRequest()
+            request.groupIDs = ["sharers"]
+            return request
+        case .shareFetch:
+            var request = ShareFetchRequest()
+            (request.groupID, request.memberID, request.maxRecords, request.maxBytes) = ("sharers", "m", 10, 1 << 20)
+            request.topics = [.init()]
+            (request.topics[0].topicID, request.topics[0].partitions) = (topic.id, [.init()])
+            return request
+        case .shareAcknowledge:
+            var request = ShareAcknowledgeRequest()
+            (request.groupID, request.memberID, request.shareSessionEpoch) = ("sharers", "m", 1)
+            return request
+        case .describeShareGroupOffsets:
+            var request = DescribeShareGroupOffsetsRequest()
+            request.groups = [.init()]
+            (request.groups[0].groupID, request.groups[0].topics) = ("sharers", nil)
+            return request
+        case .alterShareGroupOffsets:
+            var request = AlterShareGroupOffsetsRequest()
+            (request.groupID, request.topics) = ("other sharers", [.init()])
+            (request.topics[0].topicName, request.topics[0].partitions) = (topic.name, [.init()])
+            return request
+        case .deleteShareGroupOffsets:
+            var request = DeleteShareGroupOffsetsRequest()
+            (request.groupID, request.topics) = ("other sharers", [.init()])
+            request.topics[0].topicName = topic.name
+            return request
         default: preconditionFailure("\(key) is served and has no sample here")
         }
     }

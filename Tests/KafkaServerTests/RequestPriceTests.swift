@@ -392,6 +392,23 @@ import Transport
         _ = try spent(DescribeQuorumRequest.self, 2) { $0.topics = .init(repeating: .init(), count: count) }
         _ = try spent(UpdateFeaturesRequest.self, 1) { $0.featureUpdates = .init(repeating: .init(), count: count) }
         _ = try spent(ListConfigResourcesRequest.self, 1) { $0.resourceTypes = .init(repeating: 2, count: count) }
+        _ = try spent(ShareGroupHeartbeatRequest.self, 1) {
+            $0.subscribedTopicNames = .init(repeating: "", count: count)
+        }
+        _ = try spent(ShareGroupDescribeRequest.self, 1) { $0.groupIDs = .init(repeating: "", count: count) }
+        _ = try spent(ShareFetchRequest.self, 2) { $0.topics = .init(repeating: .init(), count: count) }
+        _ = try spent(ShareFetchRequest.self, 2) { request in
+            request.topics = [.init()]
+            request.topics[0].partitions = .init(repeating: .init(), count: count)
+        }
+        _ = try spent(ShareAcknowledgeRequest.self, 2) { request in
+            request.topics = [.init()]
+            request.topics[0].partitions = [.init()]
+            request.topics[0].partitions[0].acknowledgementBatches = .init(repeating: .init(), count: count)
+        }
+        _ = try spent(DescribeShareGroupOffsetsRequest.self, 1) { $0.groups = .init(repeating: .init(), count: count) }
+        _ = try spent(AlterShareGroupOffsetsRequest.self, 0) { $0.topics = .init(repeating: .init(), count: count) }
+        _ = try spent(DeleteShareGroupOffsetsRequest.self, 0) { $0.topics = .init(repeating: .init(), count: count) }
         _ = try spent(DescribeTopicPartitionsRequest.self, 0) { $0.topics = .init(repeating: .init(), count: count) }
     }
 

@@ -45,8 +45,9 @@ extension KafkaConnection {
         // Once, and before a shard's lock is taken: the filters are as long as the client likes.
         let states = GroupState.listed(states: asked.statesFilter, types: asked.typesFilter)
         let consumer = ConsumerGroupState.listed(states: asked.statesFilter, types: asked.typesFilter)
+        let share = ShareGroupState.listed(states: asked.statesFilter, types: asked.typesFilter)
         let steps = context.broker.groups.walkAll { shard, walk in
-            shard.listGroups(in: states, consumer: consumer, &walk)
+            shard.listGroups(in: states, consumer: consumer, share: share, &walk)
         }
         for (error, groups) in steps {
             if error != .none { response.errorCode = error.rawValue }

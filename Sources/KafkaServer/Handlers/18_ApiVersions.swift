@@ -6,8 +6,8 @@ import KafkaWire
 /// ApiVersions: what is served, read from the table of handlers.
 ///
 /// Versions: 3 the client's name and version, which must be valid (KIP-511); 5 the cluster and node that the client means
-/// (KIP-1242), a mismatch is REBOOTSTRAP_REQUIRED. Of features `group.version` and `transaction.version` are
-/// told.
+/// (KIP-1242), a mismatch is REBOOTSTRAP_REQUIRED. Of features `group.version`, `share.version` and
+/// `transaction.version` are told.
 extension KafkaConnection {
     func apiVersions(_ request: borrowing Request) throws(DecodeError) {
         reply(try versions(request), to: request.ticket)
@@ -37,10 +37,10 @@ extension KafkaConnection {
     /// Of all that is served, made once: an entry of the table carries its handler, which costs two retains to look at.
     private static let versionEntries = APITable.all.map(versionEntry)
 
-    // Features by which clients decide: groups of the consumer protocol (KIP-848), and transactions whose epoch is bumped at the end
+    // Features by which clients decide: groups of the consumer protocol (KIP-848), share groups (KIP-932), and transactions whose epoch is bumped at the end
     // of each (KIP-890). Source of the levels: KIP-1022. Made once, as the entries are: an array is an allocation.
     static let features: [(name: String, levels: ClosedRange<Int16>)] = [
-        ("group.version", 0...1), ("transaction.version", 0...2),
+        ("group.version", 0...1), ("share.version", 0...1), ("transaction.version", 0...2),
     ]
     private static let supportedFeatures = features.map { name, levels in
         var feature = ApiVersionsResponse.SupportedFeatureKey()

@@ -31,12 +31,14 @@ struct SettingRow {
 
     init(_ key: GroupSettingKey, _ own: String?, _ broker: BrokerOptions) {
         if let own { synonyms.append((key.name, own, Source.group)) }
-        if broker.brokerSettings.contains(where: { $0.name == key.brokerKey && !$0.isDefault }) {
-            synonyms.append((key.brokerKey, key.value(in: broker.groups), Source.staticBroker))
+        if let brokerKey = key.brokerKey {
+            if broker.brokerSettings.contains(where: { $0.name == brokerKey && !$0.isDefault }) {
+                synonyms.append((brokerKey, key.value(in: broker.groups), Source.staticBroker))
+            }
+            synonyms.append((brokerKey, key.defaultValue, Source.defaultValue))
         }
-        synonyms.append((key.brokerKey, key.defaultValue, Source.defaultValue))
         value = own ?? key.value(in: broker.groups)
-        source = synonyms[0].source
+        source = synonyms.first?.source ?? Source.defaultValue
     }
 }
 

@@ -6,8 +6,8 @@ import KafkaWire
 import LogStorage
 import Security
 
-/// DeleteGroups: removes empty groups with their offsets, one after the other, a group named several times once. Version 3
-/// adds a message per group.
+/// DeleteGroups: removes empty groups with their offsets, and share groups with where they are, one after the other, a group named several
+/// times once. Version 3 adds a message per group.
 extension KafkaConnection {
     static func deleteGroupsPrice(_ asked: DeleteGroupsRequest, _ context: AnswerContext) -> Int {
         var price = ReplyPrice()
@@ -28,6 +28,13 @@ extension KafkaConnection {
                 answer.response.results.append(result)
                 continue
             }
+            if let refusal = forgetShares(of: ExactString(groupID), context, &answer.commits) {
+                var result = DeleteGroupsResponse.DeletableGroupResult()
+                (result.groupID, result.errorCode) = (groupID, refusal.code.rawValue)
+                result.errorMessage = refusal.message
+                answer.response.results.append(result)
+                continue
+            }
             let (reply, ticket) = groups.ask(group: groupID, as: .synchronous) { shard, now in
                 shard.deleteGroups([groupID], waiter: .synchronous, now: now)
             }
@@ -44,6 +51,21 @@ extension KafkaConnection {
         context.audit(asked, answer.response)
         context.broker.store.kick()
         return answer
+    }
+
+    /// Of an empty share group forgets first where it is in partitions: a crash in between leaves a group that begins anew, not the state of a
+    /// group that is gone. Returns why that cannot be done.
+    private static func forgetShares(
+        of group: ExactString, _ context: AnswerContext, _ commits: inout CommitSpan
+    ) -> ShareRefusal? {
+        let standing = context.broker.groups.read(group: group.text) { $0.shareStanding(of: group.text) }.answer
+        guard standing.refusal == nil, standing.isEmpty else { return nil }
+        do throws(ShareRefusal) {
+            commits.add(try context.broker.shares.forget(group).ticket)
+            return nil
+        } catch {
+            return error
+        }
     }
 }
 

@@ -97,9 +97,23 @@ extension DeliveryLedger {
     ///
     /// - Parameter isUncounted: the records were never delivered to it, and their deliveries do not count.
     public mutating func releaseAll(of owner: UInt32, isUncounted: Bool, nowMs: Int64) -> LedgerStep<Void> {
+        releaseAll(isUncounted: isUncounted, nowMs: nowMs) { $0 == owner }
+    }
+
+    /// Gives back all that anybody has acquired, because sessions are not what is stored: after a loading there are none. Their deliveries
+    /// count.
+    public mutating func releaseAll(nowMs: Int64) -> LedgerStep<Void> {
+        releaseAll(isUncounted: false, nowMs: nowMs) { _ in true }
+    }
+
+    private mutating func releaseAll(
+        isUncounted: Bool, nowMs: Int64, _ isMeant: (_ owner: UInt32) -> Bool
+    ) -> LedgerStep<Void> {
         requireActive()
         passTime(nowMs)
-        let own = slots.occupied.filter { slots.states[Int($0)] == .inFlight && slots.owners[Int($0)] == owner }
+        let own = slots.occupied.filter {
+            slots.states[Int($0)] == .inFlight && isMeant(slots.owners[Int($0)])
+        }
         if own.isEmpty { return LedgerStep(reply: ()) }
         let ranges = OffsetRange.covering(own.map { slots.offsets[Int($0)] })
         return LedgerStep(records: [.released(ranges, visibleAtMs: 0, isUncounted: isUncounted)], reply: ())

@@ -45,6 +45,7 @@ final class SimulatedBroker {
         broker.transactions.activate()
         broker.queues.activate()
         broker.jobs.activate()
+        broker.shares.activate()
         return broker
     }
 

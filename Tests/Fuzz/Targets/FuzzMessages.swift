@@ -29,6 +29,9 @@ let requestTypes: [any KafkaRequest.Type] = [
     RenewDelegationTokenRequest.self, ExpireDelegationTokenRequest.self, DescribeDelegationTokenRequest.self,
     ElectLeadersRequest.self, AlterPartitionReassignmentsRequest.self, ListPartitionReassignmentsRequest.self,
     DescribeQuorumRequest.self, UpdateFeaturesRequest.self, ListConfigResourcesRequest.self,
+    ShareGroupHeartbeatRequest.self, ShareGroupDescribeRequest.self, ShareFetchRequest.self,
+    ShareAcknowledgeRequest.self, DescribeShareGroupOffsetsRequest.self, AlterShareGroupOffsetsRequest.self,
+    DeleteShareGroupOffsetsRequest.self,
 ]
 
 private func roundTrip<Message: KafkaRequest>(_: Message.Type, version: Int16, _ body: UnsafeRawBufferPointer) {
