@@ -133,6 +133,7 @@ def steps(folder: pathlib.Path) -> list[Step]:
         Step("configs: the broker's", f"configs {b} --describe --entity-type brokers --entity-default"),
         *access(b),
         *one_node(b, folder),
+        *share_groups(b),
         Step("delete-records", f"delete-records {b} --offset-json-file {records}"),
         Step("get-offsets: after delete-records", f"get-offsets {b} --topic talk --time earliest"),
         Step("log-dirs", f"log-dirs {b} --describe --topic-list codec-lz4"),
@@ -149,6 +150,30 @@ def steps(folder: pathlib.Path) -> list[Step]:
         Step("broker-api-versions", f"broker-api-versions {b}"),
     ]
     return listed
+
+
+def share_groups(b: str) -> list[Step]:
+    """Groups' settings, and share groups (KIP-932)."""
+    group = "--entity-type groups --entity-name sharers"
+    return [
+        Step("share groups: settings", f"configs {b} --alter {group} --add-config share.auto.offset.reset=earliest,share.session.timeout.ms=50000"),
+        Step("share groups: describe settings", f"configs {b} --describe {group}", unordered=True),
+        Step("share groups: a bad setting", f"configs {b} --alter {group} --add-config share.session.timeout.ms=1"),
+        Step("share groups: an unknown setting", f"configs {b} --alter {group} --add-config no.such.setting=1"),
+        Step("share groups: a topic", f"topics {b} --create --topic shared --partitions 2"),
+        Step("share groups: records", f"console-producer {b} --topic shared --reader-property parse.key=true --reader-property key.separator=:", LINES),
+        Step("share groups: consume", f"console-share-consumer {b} --topic shared --group sharers --max-messages 20 --timeout-ms 20000", unordered=True),
+        Step("share groups: list", f"share-groups {b} --list --state", unordered=True),
+        Step("share groups: describe", f"share-groups {b} --describe --group sharers", unordered=True),
+        Step("share groups: state", f"share-groups {b} --describe --group sharers --state"),
+        Step("share groups: members", f"share-groups {b} --describe --group sharers --members"),
+        Step("share groups: one not there", f"share-groups {b} --describe --group absent"),
+        Step("share groups: reset", f"share-groups {b} --group sharers --topic shared --reset-offsets --to-earliest --execute", unordered=True),
+        Step("share groups: describe after reset", f"share-groups {b} --describe --group sharers", unordered=True),
+        Step("share groups: delete offsets", f"share-groups {b} --group sharers --topic shared --delete-offsets"),
+        Step("share groups: delete", f"share-groups {b} --group sharers --delete"),
+        Step("share groups: delete again", f"share-groups {b} --group sharers --delete"),
+    ]
 
 
 def one_node(b: str, folder: pathlib.Path) -> list[Step]:
