@@ -246,6 +246,9 @@ import Testing
                 "heartbeat.interval.ms=5000 5", "isolation.level=read_committed 8", "partition.max.record.locks=2000 5",
                 "record.lock.duration.ms=30000 5", "renew.acknowledge.enable=false 8", "session.timeout.ms=45000 5",
             ])
+        // One that no key of the broker gives a default has its own.
+        #expect(told[1].synonyms.map(\.name) == ["share.auto.offset.reset", "share.auto.offset.reset"])
+        #expect(told[1].synonyms.map(\.value) == ["by_duration:PT1H", "latest"])
         let own = client.broker.broker.groups.settings(of: "readers")
         #expect(
             own.shareOffsetReset == .duration(milliseconds: 3_600_000) && own.sharesCommitted && !own.sharesRenewals)

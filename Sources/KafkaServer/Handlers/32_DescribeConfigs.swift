@@ -31,14 +31,13 @@ struct SettingRow {
 
     init(_ key: GroupSettingKey, _ own: String?, _ broker: BrokerOptions) {
         if let own { synonyms.append((key.name, own, Source.group)) }
-        if let brokerKey = key.brokerKey {
-            if broker.brokerSettings.contains(where: { $0.name == brokerKey && !$0.isDefault }) {
-                synonyms.append((brokerKey, key.value(in: broker.groups), Source.staticBroker))
-            }
-            synonyms.append((brokerKey, key.defaultValue, Source.defaultValue))
+        let brokerKey = key.brokerKey ?? key.name
+        if broker.brokerSettings.contains(where: { $0.name == brokerKey && !$0.isDefault }) {
+            synonyms.append((brokerKey, key.value(in: broker.groups), Source.staticBroker))
         }
+        synonyms.append((brokerKey, key.defaultValue, Source.defaultValue))
         value = own ?? key.value(in: broker.groups)
-        source = synonyms.first?.source ?? Source.defaultValue
+        source = synonyms[0].source
     }
 }
 
