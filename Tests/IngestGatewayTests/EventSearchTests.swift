@@ -155,6 +155,26 @@ import Testing
         }
     }
 
+    /// What batches unpack to counts as what they take in the log does: 40 of them have 3 MiB each, and 4 KiB packed.
+    @Test func whatIsUnpackedIsBounded() throws {
+        let node = try GatewayHarness()
+        let log = try node.broker.topicCreatingIfAllowed("t").get().partitions[0]
+        let now = BrokerClock.wallMs()
+        for _ in 0..<40 {
+            var builder = RecordBatchBuilder()
+            builder.append(key: nil, value: [UInt8](repeating: 0, count: 3 << 20), timestampMs: now)
+            _ = try log.append(try builder.finish(.init(compression: .gzip)), origin: .client, nowMs: now).get()
+        }
+        node.broker.store.kick()
+        #expect(eventually { log.highWatermark == log.logEndOffset })
+        var search = EventSearch(timeMs: now)
+        let look = EventLook(Array(repeating: 0x30, count: UUIDv7.textLength), pool: node.pool) { false }
+        #expect(search.find(from: .zero, to: log.highWatermark) { look.look(log, at: $0) } == nil)
+        #expect(search.isCut && search.readBytes < EventSearch.mostReadBytes + (64 << 20))
+        let givenUp = EventLook(Array(repeating: 0x30, count: UUIDv7.textLength), pool: node.pool) { true }
+        #expect(givenUp.look(log, at: .zero) == nil)
+    }
+
     @Test func whatIsNoIdOrIsOfNoEventIsNotFound() throws {
         let node = try GatewayHarness()
         #expect(try node.post("t", "1").status == 201)

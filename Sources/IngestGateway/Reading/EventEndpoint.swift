@@ -89,8 +89,9 @@ final class EventWork: ExchangeWork, @unchecked Sendable {
     }
 
     private func run() {
-        let look = EventLook(text, pool: pool)
-        for (topic, log) in partitions where place == nil && !search.isCut && !isGivenUp.withLock({ $0 }) {
+        let isGivenUp = { [self] in broker.workers.isStopping || self.isGivenUp.withLock { $0 } }
+        let look = EventLook(text, pool: pool, isGivenUp: isGivenUp)
+        for (topic, log) in partitions where place == nil && !search.isCut && !isGivenUp() {
             let (start, end, _) = log.offsets
             if let offset = search.find(from: start, to: end, { look.look(log, at: $0) }) {
                 place = (topic, log, offset)

@@ -20,12 +20,12 @@ struct EventSearch {
         var times: ClosedRange<Int64>
         /// The event itself.
         var found: Offset?
-        /// Bytes of log.
+        /// Bytes of log, and of what was unpacked.
         var bytes: Int
     }
 
-    /// What one search reads of all partitions.
-    static let mostReadBytes = 16 << 20
+    /// What one search reads and unpacks of all partitions.
+    static let mostReadBytes = 32 << 20
     /// How far from the time of its id an event is looked for, in milliseconds: commits wait for a disk, and each loop for its own. The
     /// usual ones are found at the first, and little is read.
     static let slacksMs: [Int64] = [50, 2_000, 30_000]
@@ -95,16 +95,21 @@ final class EventLook {
 
     private let text: [UInt8]
     private let pool: ChunkPool
+    /// Whether nobody waits for it any more.
+    private let isGivenUp: () -> Bool
     private let context = CompressionContext()
 
     /// - Parameter text: the id, as its route wrote it.
-    init(_ text: [UInt8], pool: ChunkPool) {
+    init(_ text: [UInt8], pool: ChunkPool, isGivenUp: @escaping () -> Bool) {
         self.text = text
         self.pool = pool
+        self.isGivenUp = isGivenUp
     }
 
     func look(_ partition: PartitionLog, at offset: Offset) -> EventSearch.Stretch? {
-        guard case .success(let fetched) = partition.read(from: offset, maxBytes: Self.readBytes, pool: pool) else {
+        guard !isGivenUp(),
+            case .success(let fetched) = partition.read(from: offset, maxBytes: Self.readBytes, pool: pool)
+        else {
             return nil
         }
         var stretch: EventSearch.Stretch?
@@ -120,7 +125,7 @@ final class EventLook {
                         bytes: max(Self.leastBytes, fetched.byteCount))
                 sum.next = batch.lastOffset + 1
                 sum.times = sum.times.including(batch.baseTimestampMs).including(last)
-                if !batch.isControl, sum.found == nil { sum.found = find(in: batch, &given) }
+                if !batch.isControl, sum.found == nil { sum.found = find(in: batch, &given, &sum.bytes) }
                 stretch = sum
             }
         }
@@ -129,8 +134,11 @@ final class EventLook {
     }
 
     /// The record with the id, and when the ids of the batch were given.
-    private func find(in batch: RecordBatchHeader, _ given: inout ClosedRange<Int64>?) -> Offset? {
+    private func find(
+        in batch: RecordBatchHeader, _ given: inout ClosedRange<Int64>?, _ bytes: inout Int
+    ) -> Offset? {
         var records = RecordIterator(outputLimit: Self.mostUnpackedBytes, context: context)
+        defer { bytes += records.outputBytes }
         do throws(RecordBatchError) {
             try records.open(batch)
             while let record = try records.next() {
