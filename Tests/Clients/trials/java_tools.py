@@ -56,10 +56,11 @@ DIFFERENCES = {
     "access: describe the user": ORDER,
     "access: describe all users": ORDER,
     "access: describe what is left": ORDER,
-    "one node: features": "features of controllers among themselves, of share groups and of streams groups are not there",
+    "one node: features": "features of controllers among themselves and of streams groups are not there",
     "one node: the quorum": "ids, epochs and offsets of each one's own metadata",
     "one node: the quorum's replicas": "offsets of each one's own metadata",
-    "broker-api-versions": "Kafka 4.4's versions are told; what share groups, streams groups and brokers among themselves ask is not served",
+    "share groups: describe": "where a group stands is told at once, and not with the next write of its state",
+    "broker-api-versions": "Kafka 4.4's versions are told, and two APIs of Millrace's own; what streams groups and brokers among themselves ask is not served",
 }
 
 
