@@ -17,6 +17,8 @@ import Testing
         "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:169.254.169.254", "::127.0.0.1", "::10.0.0.1",
         "::169.254.169.254",
         "64:ff9b::7f00:1", "64:ff9b::10.0.0.1", "64:ff9b::169.254.169.254", "64:ff9b:1::a9fe:a9fe", "2002:7f00:1::1",
+        // The same prefix with the address elsewhere (RFC 6052, 2.2): the last bits say nothing.
+        "64:ff9b:1:a9fe:a9:fe00:808:808", "64:ff9b:1::808:808",
         "2002:a00:1::", "2002:a9fe:a9fe::1",
     ]) func isNotOfTheInternetAtLarge(_ text: String) throws {
         #expect(try !#require(NetworkAddress(text)).isGlobal, "\(text)")
@@ -36,7 +38,8 @@ import Testing
         ("fd00:ec2::254", true), ("fd00:ec2::23", true), ("fd20:ce::254", true), ("100.100.100.200", true),
         ("168.63.129.16", true), ("::ffff:169.254.169.254", true), ("64:ff9b::a9fe:a9fe", true),
         ("64:ff9b:1::a9fe:a9fe", true), ("2002:a9fe:a9fe::", true), ("::169.254.169.254", true),
-        ("64:ff9b::6464:64c8", true),
+        ("64:ff9b::6464:64c8", true), ("64:ff9b:1:a9fe:a9:fe00:808:808", true), ("64:ff9b:1::808:808", true),
+        ("64:ff9b:2::a9fe:a9fe", false),
         ("10.0.0.1", false), ("127.0.0.1", false), ("::1", false), ("192.168.0.1", false), ("fd00:ec3::254", false),
         ("fd20:ce::253", false), ("100.100.100.201", false), ("8.8.8.8", false), ("2606:4700::1111", false),
     ]) func cloudsGiveCredentialsThere(_ text: String, _ expected: Bool) throws {

@@ -21,8 +21,8 @@ extension NetworkAddress {
     private var carriedV4: NetworkAddress? {
         if isV4 { return nil }
         let (high, low) = words
-        // The well-known prefix, and the one for networks of their own (RFC 8215).
-        if high == 0x0064_ff9b_0000_0000 && low >> 32 == 0 || high >> 16 == 0x0064_ff9b_0001 {
+        // The well-known prefix alone: where one for networks of their own (RFC 8215) has the address is each network's to say.
+        if high == 0x0064_ff9b_0000_0000 && low >> 32 == 0 {
             return NetworkAddress(v4: UInt32(truncatingIfNeeded: low))
         }
         if high >> 48 == 0x2002 { return NetworkAddress(v4: UInt32(truncatingIfNeeded: high >> 16)) }
@@ -51,6 +51,7 @@ extension NetworkAddress {
     /// Of the host below each virtual machine of Azure.
     private static let azure = "168.63.129.16"
 
-    /// Beside those of the link: of AWS by IPv6, of Google Cloud by IPv6, of Alibaba Cloud, of Azure.
-    private static let metadata = ranges(["fd00:ec2::/32", "fd20:ce::254", "100.100.100.200", azure])
+    /// Beside those of the link: of AWS by IPv6, of Google Cloud by IPv6, of Alibaba Cloud, of Azure; and NAT64 of networks of their own,
+    /// which may lead on to any of them.
+    private static let metadata = ranges(["fd00:ec2::/32", "fd20:ce::254", "100.100.100.200", azure, "64:ff9b:1::/48"])
 }
