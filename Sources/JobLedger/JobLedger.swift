@@ -7,7 +7,7 @@ public struct JobLimits: Sendable {
     public var running = 64
     /// Redrives that run at a time; another one is refused like that. Source: SQS, StartMessageMoveTask.
     public var redrives = 100
-    /// Jobs that have ended, at most, and how long each is known, in milliseconds: the oldest are forgotten when another one begins.
+    /// Jobs of each kind that have ended, at most, and how long each is known, in milliseconds: the oldest are forgotten when another one begins.
     public var remembered = 500
     public var rememberedMs: Int64 = 7 * 24 * 3_600_000
     /// Rows that were not acceptable of which one job tells; the quarantine has all of them.
@@ -68,9 +68,13 @@ public struct JobLedger: Sendable {
     private func forgettable(nowMs: Int64) -> [JobID] {
         let ended = jobs.values.filter { $0.state != .running }
             .sorted { ($0.changedMs, $0.id) < ($1.changedMs, $1.id) }
-        let surplus = max(0, ended.count - limits.remembered)
+        // By kind: those of one push out none of another.
+        var surplus = Dictionary(grouping: ended, by: \.kind).mapValues { $0.count - limits.remembered }
         let oldestMs = nowMs - limits.rememberedMs
-        return ended.enumerated().filter { $0.offset < surplus || $0.element.changedMs < oldestMs }.map(\.element.id)
+        return ended.filter { job in
+            defer { surplus[job.kind, default: 0] -= 1 }
+            return surplus[job.kind, default: 0] > 0 || job.changedMs < oldestMs
+        }.map(\.id)
     }
 
     /// Counts what is on disk of a job that runs.

@@ -154,7 +154,7 @@ import Testing
         // One that runs is never forgotten, however old.
         try Self.take(try ledger.begin(Self.job(1, atMs: 0)), &ledger)
         for number in UInt64(2)...6 {
-            let job = Self.job(number, atMs: 10)
+            let job = Self.redrive(number, atMs: 10)
             try Self.take(try ledger.begin(job), &ledger)
             try Self.take(
                 [
@@ -171,6 +171,20 @@ import Testing
         #expect(ledger.newestFirst.map(\.id.low) == [8, 7, 6, 1])
         try Self.take(try ledger.begin(Self.job(9, atMs: 1_061)), &ledger)
         #expect(ledger.newestFirst.map(\.id.low) == [9, 8, 7, 1])
+    }
+
+    @Test func jobsOfOneKindPushOutNoneOfAnother() throws {
+        var limits = JobLimits()
+        limits.remembered = 2
+        var ledger = JobLedger(limits)
+        for job in [Self.job(1, atMs: 1)] + (2...6).map({ Self.redrive($0, atMs: 2) }) {
+            try Self.take(try ledger.begin(job), &ledger)
+            try Self.take(
+                [try ledger.end(job.id, .finished, reason: nil, JobProgress(), rejected: [], nowMs: job.createdMs)],
+                &ledger)
+        }
+        try Self.take(try ledger.begin(Self.redrive(7, atMs: 3)), &ledger)
+        #expect(ledger.newestFirst.map(\.id.low) == [7, 6, 5, 1])
     }
 
     @Test func aListOfRejectedRowsAndAReasonAreCut() throws {
