@@ -202,7 +202,7 @@ import Transport
     /// What is before the end of what is there is stored, and what is not read to its end is quarantined.
     @Test func anArrayThatDoesNotEndOrGoesOnIsToldOf() throws {
         for (text, words, bad) in [
-            ("[1,2,{\"a\":3,", "does not end", 1), ("[1,2", "does not end", 0),
+            ("[1,2,{\"a\":3,", "does not end", 1), ("[1,2", "does not end", 1),
             ("[1,2] 3", "follows the JSON array", 0),
             ("[1,2,", "does not end", 0), ("[1,2][", "follows the JSON array", 0),
         ] {
@@ -210,8 +210,11 @@ import Transport
                 let node = try node(Self.options(window: size))
                 let reply = try send(node, "/v1/files?topic=rows", text, ["Content-Type: application/json"])
                 #expect(reply.status == 400 && reply.text.contains(words), "\(text): \(reply.text)")
-                #expect(try node.values("rows") == ["1", "2"], "\(text)")
-                #expect(reply.number("accepted") == 2 && reply.number("rejected") == bad, "\(text): \(reply.text)")
+                // Nobody knows whether a number at the very end is all of it.
+                let good = text == "[1,2" ? ["1"] : ["1", "2"]
+                #expect(try node.values("rows") == good, "\(text)")
+                #expect(
+                    reply.number("accepted") == good.count && reply.number("rejected") == bad, "\(text): \(reply.text)")
                 #expect(try job(node, reply).string("state") == "failed")
             }
         }

@@ -96,6 +96,9 @@ struct JSONElements {
             do throws(JSONFailure) {
                 let range = try scanner.element(at: at)
                 let end = Int(range.end)
+                // Nobody knows whether a number at the end of the file is all of it.
+                let isCut = end == text.count && isLast && Self.isOfNumber(text[end - 1])
+                if isCut { throw JSONFailure(reason: .unexpectedEnd, position: end) }
                 if end == text.count ? isLast : Self.mayFollow(text[end]) {
                     events.append(range)
                     state = .behind
@@ -117,6 +120,9 @@ struct JSONElements {
         state = .behind
         return end
     }
+
+    /// Of the last byte of a value.
+    private static func isOfNumber(_ byte: UInt8) -> Bool { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) }
 
     private static func mayFollow(_ byte: UInt8) -> Bool {
         [UInt8(ascii: ","), UInt8(ascii: "]"), 0x20, 0x0a, 0x0d, 0x09].contains(byte)
