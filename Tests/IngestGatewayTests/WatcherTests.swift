@@ -321,6 +321,95 @@ import Testing
         }
     }
 
+    /// What is stored when the watching stops is counted: no route that is another one then has a say in it.
+    @Test func aStopLeavesNothingThatItsJobDoesNotCount() throws {
+        let landing = try Landing()
+        try landing.write("0.csv", "user,text\n" + (0..<20_000).map { "u,\($0)" }.joined(separator: "\n"))
+        let (node, watchers) = try self.node(Self.yaml(landing, "route: keyed"), window: 40)
+        try watching(node, watchers) {
+            let isBegun = try eventually { try node.values("keyed").count > 0 }
+            #expect(isBegun)
+        }
+        let (job, stored) = (try #require(try node.broker.jobs.jobs().first), try node.values("keyed").count)
+        #expect(job.state == .running && job.progress.accepted == Int64(stored))
+        #expect(job.floors == node.broker.jobs.floors(topic: "keyed", quarantine: "bad.rows"))
+    }
+
+    /// After a start it waits for its file to settle, and is cancelled meanwhile.
+    @Test func aFileThatIsCancelledWhileNobodyIsAtItIsSetAside() throws {
+        let landing = try Landing()
+        try landing.write("0.csv", "user,text\n" + (0..<20_000).map { "u,\($0)" }.joined(separator: "\n"))
+        let (node, watchers) = try self.node(Self.yaml(landing, "route: keyed"), window: 40)
+        try watching(node, watchers) {
+            let isBegun = try eventually { try node.values("keyed").count > 0 }
+            #expect(isBegun)
+        }
+        let image = node.fileSystem.crash(keeping: .everything, seed: 1)
+        let (next, nextWatchers) = try self.node(
+            Self.yaml(landing, "route: keyed", settle: "3s"), window: 40, fileSystem: image)
+        // It is the same file, and has changed just now.
+        #expect(chmod(landing.path + "/0.csv", 0o640) == 0)
+        try watching(next, nextWatchers) {
+            #expect(eventually { (try? self.status(next)["unsettled"] as? Int) == 1 })
+            let id = try #require(try next.broker.jobs.jobs().first?.id)
+            #expect(try next.call("POST", "/v1/jobs/\(id.text):cancel", "{}").status == 202)
+            #expect(eventually { landing.names("failed") == ["0.csv.\(id.text)"] })
+            let job = try next.broker.jobs.job(id)
+            #expect(job.state == .cancelled)
+        }
+    }
+
+    @Test func aFileThatIsTakenUpWithAnotherTopicFails() throws {
+        let landing = try Landing()
+        try landing.write("0.csv", "user,text\n" + (0..<20_000).map { "u,\($0)" }.joined(separator: "\n"))
+        let yaml = Self.yaml(landing, "route: keyed")
+        let (node, watchers) = try self.node(yaml, window: 40)
+        try watching(node, watchers) {
+            let isBegun = try eventually { try node.values("keyed").count > 0 }
+            #expect(isBegun)
+        }
+        let image = node.fileSystem.crash(keeping: .everything, seed: 1)
+        let other = yaml.replacingOccurrences(of: "to: {topic: keyed}", with: "to: {topic: other}")
+        let (next, nextWatchers) = try self.node(other, window: 40, fileSystem: image)
+        try watching(next, nextWatchers) { #expect(eventually { landing.names("failed").count == 1 }) }
+        let job = try #require(try next.broker.jobs.jobs().first)
+        #expect(job.state == .failed && job.reason?.contains("another topic") == true, "\(job)")
+        let stored = try next.values("keyed").count
+        #expect(job.progress.accepted == Int64(stored))
+    }
+
+    /// What was written to after it was read is deleted by nobody, and a shelf stays the one that was opened.
+    @Test func bytesThatNobodyHasReadAreKept() throws {
+        let (landing, outside) = (try Landing(), try Landing())
+        for name in ["a", "b"] { try landing.write(name, "1\n") }
+        let folder = try WatchedFolder(landing.path)
+        var found: [String: WatchedFolder.Found] = [:]
+        while let entry = folder.nextEntry(like: "*") {
+            if case .file(let file) = entry { found[file.name] = file }
+        }
+        let (a, b) = (try #require(found["a"]), try #require(found["b"]))
+        let handle = try #require(FileHandle(forWritingAtPath: landing.path + "/a"))
+        try handle.seekToEnd()
+        try handle.write(contentsOf: Array("2\n".utf8))
+        try handle.close()
+        let job = JobID(high: 1, low: 1)
+        let shelfOfA = try folder.remove("a", a.identity, to: nil, job)
+        #expect(shelfOfA == .failed)
+        #expect(landing.names("failed") == ["a." + job.text])
+        #expect(Glibc.rename(landing.path + "/done", landing.path + "/before") == 0)
+        #expect(symlink(outside.path, landing.path + "/done") == 0)
+        let shelfOfB = try folder.remove("b", b.identity, to: .done, job)
+        #expect(shelfOfB == .done)
+        #expect(landing.names("before") == ["b." + job.text] && outside.names().isEmpty)
+    }
+
+    @Test func withoutAPipeDirectoriesAreLookedAtNowAndThen() throws {
+        let events = DirectoryEvents { _ in -1 }
+        events.wake()
+        // Comes back, though nobody can wake it.
+        #expect(events.wait(timeoutMs: nil) == .none)
+    }
+
     // MARK: Words
 
     @Test(

@@ -53,6 +53,8 @@ final class FileUpload {
 
     // The job.
     private(set) var job: RunningJob?
+    /// As it was begun, or taken up: what tells it from others does not change.
+    private(set) var begun: Job?
     /// What is on disk for certain, and with it what was appended.
     private(set) var progress = JobProgress()
     private var pending = JobProgress()
@@ -143,9 +145,11 @@ final class FileUpload {
 
     /// The job as it begins.
     func newJob(_ floors: JobFloors, nowMs: Int64) -> Job {
-        Job(
+        let job = Job(
             id: id, route: route, topic: topic, quarantine: quarantine, owner: owner, fileName: fileName,
             source: source, createdMs: nowMs, floors: floors)
+        begun = job
+        return job
     }
 
     func didBegin(_ job: RunningJob, _ commits: CommitSpan) {
@@ -155,7 +159,7 @@ final class FileUpload {
 
     /// Goes on with a job that was begun before: the file is read from its beginning, and what is stored of it is passed over.
     func goOn(_ resumed: ResumedJob) {
-        job = resumed.running
+        (job, begun) = (resumed.running, resumed.job)
         let told = resumed.job.progress
         progress = JobProgress(bytes: 0, accepted: told.accepted, rejected: told.rejected, line: 0)
         pending = progress
@@ -177,6 +181,12 @@ final class FileUpload {
         body.partition = Int32(id.low % UInt64(count))
         return nil
     }
+
+    /// Nothing that was stored before is left to be met.
+    var isPastStored: Bool { stored.map { $0.isMet && pending.rows > Int64($0.counted) } ?? true }
+
+    /// Its job counts what is on disk.
+    func didRecord(_ commits: CommitSpan) { newestTicket = max(newestTicket, commits.last) }
 
     /// Whether a row is stored already; asked once for each that is acceptable, in their order. `partition`: where it goes.
     func isStored(row: Int, in partition: Int) -> Bool {

@@ -29,10 +29,12 @@ final class WatchedFolder {
 
     private let descriptor: Int32
     private let stream: OpaquePointer
+    /// Each is opened once: what takes its name later is none of it.
+    private var shelves: [Shelf: Int32] = [:]
 
     /// Opens it, and makes its shelves where they are missing.
     init(_ path: String) throws(FileFailure) {
-        let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        let descriptor = Glibc.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard descriptor >= 0 else { throw FileFailure("the directory \(path) cannot be opened") }
         // A place of its own in the list of names.
         let listed = openat(descriptor, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
@@ -46,23 +48,32 @@ final class WatchedFolder {
         guard faccessat(descriptor, ".", W_OK | X_OK, 0) == 0 else {
             throw FileFailure("files cannot be moved out of the directory \(path)")
         }
-        for shelf in Shelf.allCases { try make(shelf, path) }
+        for shelf in Shelf.allCases { shelves[shelf] = try open(shelf, path) }
     }
 
     deinit {
         closedir(stream)
         close(descriptor)
+        for shelf in shelves.values { close(shelf) }
     }
 
-    private func make(_ shelf: Shelf, _ path: String) throws(FileFailure) {
-        if mkdirat(descriptor, shelf.rawValue, 0o777) == 0 { return }
-        guard errno == EEXIST else { throw FileFailure("\(path)/\(shelf.rawValue) cannot be made") }
-        var state = stat()
-        guard fstatat(descriptor, shelf.rawValue, &state, AT_SYMLINK_NOFOLLOW) == 0, state.st_mode & S_IFMT == S_IFDIR
-        else { throw FileFailure(reason: "\(path)/\(shelf.rawValue) is no directory") }
-        guard faccessat(descriptor, shelf.rawValue, W_OK | X_OK, 0) == 0 else {
-            throw FileFailure("files cannot be moved to \(path)/\(shelf.rawValue)")
+    private func open(_ shelf: Shelf, _ path: String) throws(FileFailure) -> Int32 {
+        if mkdirat(descriptor, shelf.rawValue, 0o777) != 0, errno != EEXIST {
+            throw FileFailure("\(path)/\(shelf.rawValue) cannot be made")
         }
+        let opened = openat(descriptor, shelf.rawValue, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+        guard opened >= 0 else {
+            if errno == ENOTDIR || errno == ELOOP {
+                throw FileFailure(reason: "\(path)/\(shelf.rawValue) is no directory")
+            }
+            throw FileFailure("\(path)/\(shelf.rawValue) cannot be opened")
+        }
+        guard faccessat(opened, ".", W_OK | X_OK, 0) == 0 else {
+            let failure = FileFailure("files cannot be moved to \(path)/\(shelf.rawValue)")
+            close(opened)
+            throw failure
+        }
+        return opened
     }
 
     /// The next name of the list that is none of a hidden file and like the pattern; nil: there is none any more.
@@ -109,25 +120,31 @@ final class WatchedFolder {
     // MARK: What becomes of a file
 
     /// Takes a file out of the directory: to a shelf, by its own name and that of its job, so that it hides no other; or for good. Another
-    /// one that has its name now stays.
-    func remove(_ name: String, _ identity: FileIdentity, to shelf: Shelf?, _ job: JobID) throws(FileFailure) {
-        guard has(name, identity) else { return }
-        guard let shelf else {
-            if unlinkat(descriptor, name, 0) == 0 { return }
+    /// one that has its name now stays. One that was written to since goes to `failed`, for nobody has read that: it is never deleted.
+    ///
+    /// - Returns: where it has gone; `.done` as well where it was deleted.
+    func remove(
+        _ name: String, _ identity: FileIdentity, to wanted: Shelf?, _ job: JobID
+    ) throws(FileFailure) -> Shelf {
+        guard let now = self.identity(of: name), now.inode == identity.inode else { return wanted ?? .done }
+        if now == identity, wanted == nil {
+            if unlinkat(descriptor, name, 0) == 0 { return .done }
             let failure = FileFailure("it cannot be deleted")
-            if has(name, identity) { throw failure }
-            return
+            if self.identity(of: name)?.inode == identity.inode { throw failure }
+            return .done
         }
-        let path = shelf.rawValue + "/" + Self.shelved(name, job)
-        if renameat(descriptor, name, descriptor, path) == 0 { return }
+        let shelf = now == identity ? wanted ?? .done : .failed
+        guard let opened = shelves[shelf] else { throw FileFailure(reason: "\(shelf.rawValue) is not there") }
+        if renameat(descriptor, name, opened, Self.shelved(name, job)) == 0 { return shelf }
         let failure = FileFailure("it cannot be moved to \(shelf.rawValue)")
-        if has(name, identity) { throw failure }
+        if self.identity(of: name)?.inode == identity.inode { throw failure }
+        return shelf
     }
 
-    /// Whether the name is that file's, whatever was written to it since.
-    private func has(_ name: String, _ identity: FileIdentity) -> Bool {
-        guard case .file(let now) = look(at: name) else { return false }
-        return now.identity.inode == identity.inode
+    /// Of the file that has this name now; nil: there is none.
+    private func identity(of name: String) -> FileIdentity? {
+        guard case .file(let now) = look(at: name) else { return nil }
+        return now.identity
     }
 
     static func shelved(_ name: String, _ job: JobID) -> String {

@@ -57,13 +57,21 @@ final class Watcher {
 
     func notice() { hasNews = true }
 
-    /// Takes a file out of the directory, for its job has ended.
-    func takeOut(_ file: WatchedFolder.Found, to shelf: WatchedFolder.Shelf, _ job: JobID) throws(FileFailure) {
+    /// Takes a file out of the directory, for its job has ended. Gives where it has gone.
+    func takeOut(
+        _ file: WatchedFolder.Found, to shelf: WatchedFolder.Shelf, _ job: JobID
+    ) throws(FileFailure) -> WatchedFolder.Shelf {
         var folder = folder
         if folder == nil { folder = try WatchedFolder(definition.directory) }
         let isDeleted = shelf == .done && definition.after == .delete
-        try folder?.remove(file.name, file.identity, to: isDeleted ? nil : shelf, job)
-        if shelf == .done { status.done += 1 } else { status.failed += 1 }
+        let gone = try folder?.remove(file.name, file.identity, to: isDeleted ? nil : shelf, job) ?? shelf
+        if gone != shelf {
+            Log.warning(
+                "a file was written to after it was taken", "watcher", definition.name, "file", file.name, "job",
+                job.text)
+        }
+        if gone == .done { status.done += 1 } else { status.failed += 1 }
+        return gone
     }
 
     /// Milliseconds until a pass is due, at least.

@@ -108,7 +108,10 @@ final class WatchRun: @unchecked Sendable {
             rest()
         }
         // Their jobs run on, for the next one.
-        for (_, file) in files { file.upload.leave() }
+        for (_, file) in files {
+            record(file)
+            file.upload.leave()
+        }
         files = []
         broker.store.kick()
     }
@@ -187,7 +190,12 @@ final class WatchRun: @unchecked Sendable {
 
     private func take(_ found: WatchedFolder.Found, of watcher: Watcher) {
         guard let folder = watcher.folder else { return }
-        let job = watcher.takeJob(of: found)
+        let job: Job?
+        let left = watcher.takeJob(of: found)
+        do throws(JobRefusal) { job = try left.flatMap { left throws(JobRefusal) in try newest(left) } } catch {
+            if let left { watcher.leave(left) }
+            return watcher.pause(Problem(error).detail, nowMs)
+        }
         if let job, job.state != .running {
             return leftovers.append((watcher, found, job.id, job.state == .finished ? .done : .failed))
         }
@@ -203,6 +211,14 @@ final class WatchRun: @unchecked Sendable {
             watcher.pause(problem.detail, nowMs)
         case .success(let (upload, body)):
             files.append((watcher, WatchedFile(found, file: file, route: watcher.definition.route, upload, body)))
+        }
+    }
+
+    /// A job that was left as it is now: somebody may have cancelled it since. nil: it is forgotten.
+    private func newest(_ left: Job) throws(JobRefusal) -> Job? {
+        do throws(JobRefusal) { return try broker.jobs.job(left.id) } catch {
+            if error == .notFound { return nil }
+            throw error
         }
     }
 
@@ -237,14 +253,35 @@ final class WatchRun: @unchecked Sendable {
     private func areOnDisk(_ commits: CommitSpan) -> Bool {
         if commits.isEmpty { return true }
         let (store, pause) = (broker.store, Signal())
+        // Of a stop, for a commit that another thread is at: about as many milliseconds.
+        var patience = 2_000
         while store.durableTicket < commits.last {
-            if store.isOffline || stops { return false }
+            if store.isOffline { return false }
             if store.commitPending() { continue }
+            if stops {
+                patience -= 1
+                if patience < 0 || store.isHoldingCommit { return false }
+            }
             // Another thread is at it, or there is no room.
             pause.wait(timeoutMs: store.isHoldingCommit ? 100 : 1)
         }
         return !files.contains {
             broker.jobs.hasLeftOutAppends([$0.file.upload.topic, $0.file.upload.quarantine, Topic.jobsTopicName])
+        }
+    }
+
+    /// Has the job of a file all of which is on disk count that, so that nothing is looked for behind its floors: another route may send
+    /// its rows elsewhere. Where it cannot be told they are looked for.
+    private func record(_ file: WatchedFile) {
+        let upload = file.upload
+        guard let job = upload.job, !file.body.isOver, upload.isPastStored else { return }
+        upload.isOnDisk()
+        let floors = broker.jobs.floors(topic: upload.topic, quarantine: upload.quarantine)
+        do throws(JobRefusal) {
+            upload.didRecord(try broker.jobs.progress(of: job, upload.progress, floors))
+        } catch {
+            Log.info(
+                "a file is left with rows that its job does not count", "job", upload.id.text, "reason", "\(error)")
         }
     }
 
@@ -256,7 +293,7 @@ final class WatchRun: @unchecked Sendable {
 
     private func leave(_ file: WatchedFile, of watcher: Watcher, _ reason: String) {
         file.upload.leave()
-        if file.upload.job != nil, let job = try? broker.jobs.job(file.upload.id) { watcher.leave(job) }
+        if file.upload.job != nil, let job = file.upload.begun { watcher.leave(job) }
         watcher.pause(reason, nowMs)
     }
 
@@ -276,8 +313,7 @@ final class WatchRun: @unchecked Sendable {
         guard !leftovers.isEmpty, nowMs >= retryMs else { return }
         leftovers.removeAll { watcher, found, job, shelf in
             do throws(FileFailure) {
-                try watcher.takeOut(found, to: shelf, job)
-                gateway.metrics.watchedFiles(shelf).add()
+                gateway.metrics.watchedFiles(try watcher.takeOut(found, to: shelf, job)).add()
                 return true
             } catch {
                 watcher.pause("the file \(found.name): \(error.reason)", nowMs)
@@ -304,6 +340,14 @@ extension Gateway {
             format: definition.format ?? FileFormat(fileName: found.name),
             formats: registers.routeRow.pointee.mediaTypes, boundary: nil, maxBytes: options.maxFileBytes,
             jobs: broker.jobs, source: found.identity, name: MultipartForm.words(Array(found.name.utf8)))
+        if let job, job.topic != upload.topic || job.quarantine != upload.quarantine {
+            // What it has appended is counted: it was left, and nobody waits for it any more.
+            broker.store.commitPending()
+            let reason = "The route has another topic or quarantine than when the file was begun."
+            broker.jobs.settle(JobEnd(id, .failed, reason: reason), after: 0)
+            return .failure(
+                Problem(.overloaded, "The job of a file is ended: its route has another topic.", retryAfter: 1))
+        }
         do {
             if job != nil { upload.goOn(try broker.jobs.resume(id)) }
             return .success((upload, try WindowedBody(.lines, nil, wanted: .none, options, upload: upload)))
