@@ -190,6 +190,18 @@ import Testing
         #expect(try node.acquire(session).text == ["9-11 x1"])
     }
 
+    @Test func memoryForRecordsThatAreDoneWithIsGivenBack() throws {
+        let node = try ShareNode()
+        for _ in 0..<4 { try node.node.append(node.log(), count: 50) }
+        node.commit()
+        let session = try node.session()
+        func bytes() -> Int? { node.broker.shares.shard(ofGroup: session.group)?.withLock { $0.countedBytes } }
+        #expect(try node.acquire(session, 0, 200).text == ["0-199 x1"])
+        let most = try #require(bytes())
+        #expect(node.settle(session, 0, 199, .accept).refusal == nil)
+        #expect(try #require(bytes()) * 2 < most)
+    }
+
     // MARK: Sessions
 
     @Test func epochsOfSessionsAreChecked() throws {
@@ -218,6 +230,7 @@ import Testing
         #expect(code(begin("a", 2)) == .invalidShareSessionEpoch)
         // Each comes first in its turn.
         #expect(try begin("a", 1).get() == [1, 0])
+        #expect(code(begin("a", 2, [], Array(repeating: ids[3], count: 10_001))) == .invalidRequest)
         #expect(try begin("a", 2, [ids[2]], [ids[0]]).get() == [1, 2])
         #expect(code(begin("a", 2)) == .invalidShareSessionEpoch)
         #expect(try begin("b", 0, [ids[3]]).get() == [3])

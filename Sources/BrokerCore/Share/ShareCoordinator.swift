@@ -191,6 +191,8 @@ public final class ShareCoordinator: Sendable {
             let result = try body(&entry, &shard, nowMs)
             // Refused: the next turn asks for it again.
             if entry.ledger.wantsSnapshot { try? shard.takeSnapshot(&entry, nowMs) }
+            // What many ledgers keep for records that are gone would have no other acquire any.
+            if entry.ledger.counters.inFlight == 0 { entry.ledger.shrink(nowMs: nowMs) }
             return (result, shard.ticket)
         }
     }

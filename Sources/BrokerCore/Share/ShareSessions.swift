@@ -118,6 +118,7 @@ struct ShareSessions {
     private mutating func goOn(
         _ key: Key, epoch: Int32, adding: [TopicPartition], forgetting: [TopicPartition]
     ) throws(ShareRefusal) -> ShareSession {
+        guard forgetting.count <= Self.maxPartitions else { throw Self.tooManyPartitions }
         guard var entry = sessions[key] else { throw Self.notFound(key) }
         if epoch != Self.finalEpoch {
             guard epoch == entry.epoch else {

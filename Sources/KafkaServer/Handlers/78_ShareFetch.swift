@@ -73,7 +73,9 @@ final class ShareFetchWork: Sendable {
 
     /// Bytes of memory that the reply takes: its records as a list and, twice, encoded.
     static func price(of asked: ShareFetchRequest) -> Int {
-        let named = asked.topics.reduce(0) { $0 + $1.partitions.count }
+        let named =
+            asked.topics.reduce(0) { $0 + $1.partitions.count }
+            + asked.forgottenTopicsData.reduce(0) { $0 + $1.partitions.count }
         let records = min(max(0, Int(asked.maxRecords)), maxRecords)
         return 3 * min(max(0, Int(asked.maxBytes)), maxReplyBytes) + rowBytes * (1 + named) + 128 * records
     }
