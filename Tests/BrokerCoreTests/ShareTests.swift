@@ -31,6 +31,27 @@ import Testing
         #expect(try node.acquire(other).text == ["2-2 x2"])
     }
 
+    /// Each keeps some bytes of each of its partitions while it waits, which nothing else bounds.
+    @Test func fetchesWaitForSoManyPartitionsTogetherAndNoMore() throws {
+        let node = try ShareNode()
+        let (waits, log) = (ShareWaits(), node.log())
+        waits.watch(log, for: "g", .committed)
+        let own = TopicPartition(topicID: log.topicID, partitionIndex: log.partitionIndex)
+        let many = (0..<10_000).map { TopicPartition(topicID: log.topicID, partitionIndex: Int32($0)) }
+        let most = ShareWaits.maxWaitingPartitions / many.count
+        let ended = Lock(0)
+        func wait(_ partitions: [TopicPartition]) -> ShareWaits.Outcome {
+            waits.wait(for: partitions, of: "g", since: 0) { _ in ended.withLock { $0 += 1 } }
+        }
+        for _ in 0..<most { if case .waits = wait(many) {} else { Issue.record("it does not wait") } }
+        #expect(wait([own]) == .full)
+        waits.tell(own, of: "g")
+        #expect(ended.withLock { $0 } == 1 && waits.count == most - 1)
+        #expect(waits.wait(for: many, of: "g", since: 1) { _ in } != .full)
+        waits.endAll()
+        #expect(waits.wait(for: [own], of: "g", since: 1) { _ in } != .full)
+    }
+
     @Test func locksEndByThemselvesAndAreRenewed() throws {
         let node = try ShareNode()
         try node.node.append(node.log(), count: 2)

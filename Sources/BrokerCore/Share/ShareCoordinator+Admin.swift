@@ -26,6 +26,11 @@ extension ShareCoordinator {
         }
     }
 
+    /// How many partitions a group reads; 0 where that cannot be told now.
+    public func partitionCount(of group: ExactString) -> Int {
+        shard(ofGroup: group)?.withLock { $0.machine.groups[group]?.count ?? 0 } ?? 0
+    }
+
     /// Nil: the group has not read the partition.
     public func position(
         of group: ExactString, in log: PartitionLog

@@ -464,7 +464,8 @@ extension ShareCoordinator {
         guard let log = broker.catalog.topic(id: id.topicID)?.partition(id.partitionIndex) else { return }
         do throws(ShareRefusal) {
             let found = try turn(of: group, log) { entry, _, _ throws(ShareRefusal) in
-                entry.armedAtMs = .max
+                // An older time of a ledger that is looked at later: that one goes on, and this one has no other behind it.
+                if entry.armedAtMs <= steadyMs() { entry.armedAtMs = .max }
                 return entry.ledger.hasDeliverable(takesNew: !isFull)
             }
             if found?.result == true { waits.tell(id, of: group) }

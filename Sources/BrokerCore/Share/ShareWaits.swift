@@ -46,12 +46,21 @@ final class ShareWaits: Sendable {
         var names: [UInt64: ExactString] = [:]
         var lastNumber: UInt64 = 0
         var waiting = 0
+        /// Of all that wait.
+        var partitions = 0
+
+        mutating func left(_ waiter: Waiter) {
+            waiting -= 1
+            partitions -= waiter.partitions.count
+        }
     }
 
     private let state = Lock(State())
 
     /// Fetches that wait, of all groups. One more is answered at once, as if its time were over.
     static let maxWaiting = 10_000
+    /// Partitions of all of them, some 100 bytes each. Whoever would bring more is answered at once, as if its time were over.
+    static let maxWaitingPartitions = 500_000
 
     var count: Int { state.withLock { $0.waiting } }
 
@@ -101,13 +110,17 @@ final class ShareWaits: Sendable {
         for partitions: [TopicPartition], of group: ExactString, since mark: UInt64, _ resume: @escaping Resume
     ) -> Outcome {
         state.withLock { state in
-            guard state.waiting < Self.maxWaiting, let index = state.groups.index(forKey: group) else { return .full }
+            guard state.waiting < Self.maxWaiting,
+                state.partitions + partitions.count <= Self.maxWaitingPartitions,
+                let index = state.groups.index(forKey: group)
+            else { return .full }
             let news = state.groups.values[index].news
             guard partitions.reduce(0, { $0 &+ (news[$1] ?? 0) }) == mark else { return .news }
             state.lastNumber += 1
+            let waiter = Waiter(partitions: Set(partitions), resume: resume)
             state.waiting += 1
-            state.groups.values[index].waiters[state.lastNumber] = Waiter(
-                partitions: Set(partitions), resume: resume)
+            state.partitions += waiter.partitions.count
+            state.groups.values[index].waiters[state.lastNumber] = waiter
             return .waits(state.lastNumber)
         }
     }
@@ -118,9 +131,11 @@ final class ShareWaits: Sendable {
             guard let index = state.groups.index(forKey: group) else { return nil }
             state.groups.values[index].news[partition, default: 0] += 1
             let first = state.groups.values[index].waiters.filter { $0.value.partitions.contains(partition) }.keys.min()
-            guard let first else { return nil }
-            state.waiting -= 1
-            return state.groups.values[index].waiters.removeValue(forKey: first)?.resume
+            guard let first, let waiter = state.groups.values[index].waiters.removeValue(forKey: first) else {
+                return nil
+            }
+            state.left(waiter)
+            return waiter.resume
         }
         resume?(.lookAgain)
     }
@@ -142,7 +157,7 @@ final class ShareWaits: Sendable {
     func endWait(_ number: UInt64, of group: ExactString) {
         let resume = state.withLock { state -> Resume? in
             guard let waiter = state.groups[group]?.waiters.removeValue(forKey: number) else { return nil }
-            state.waiting -= 1
+            state.left(waiter)
             return waiter.resume
         }
         resume?(.timeIsOver)
@@ -159,7 +174,7 @@ final class ShareWaits: Sendable {
                 ended += state.groups.values[index].waiters.values
                 state.groups.values[index].waiters = [:]
             }
-            state.waiting = 0
+            (state.waiting, state.partitions) = (0, 0)
             return ended
         }
         for waiter in waiters { waiter.resume(.timeIsOver) }
@@ -170,7 +185,7 @@ final class ShareWaits: Sendable {
         let waiters = state.withLock { state -> [Waiter] in
             guard let old = state.groups.removeValue(forKey: group) else { return [] }
             state.names[old.number] = nil
-            state.waiting -= old.waiters.count
+            for waiter in old.waiters.values { state.left(waiter) }
             for (place, watched) in old.watched.enumerated() {
                 let waiter = ReadWaiter(loop: ShareCoordinator.waiterLoop, id: old.number, place: Int32(place))
                 watched.log.forget(waiter, slot: watched.slot)

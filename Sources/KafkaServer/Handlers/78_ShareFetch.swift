@@ -66,7 +66,10 @@ final class ShareFetchWork: Sendable {
         _ settled: [(id: TopicPartition, refusal: ShareRefusal?)], _ commits: CommitSpan, _ later: LaterReply,
         _ charged: Int
     ) {
-        (self.asked, self.requests, self.session, self.settled) = (asked, requests, session, settled)
+        // What is named is in the session by now, and may be much: nothing is charged for it during a wait.
+        var rest = asked
+        (rest.topics, rest.forgottenTopicsData) = ([], [])
+        (self.asked, self.requests, self.session, self.settled) = (rest, requests, session, settled)
         (self.commits, self.later, self.charged) = (commits, later, charged)
         untilMs = requests.context.broker.shares.steadyMs() + Int64(min(max(0, asked.maxWaitMs), FetchPlan.maxWaitMs))
     }

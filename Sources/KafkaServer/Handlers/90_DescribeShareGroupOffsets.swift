@@ -18,14 +18,15 @@ extension KafkaConnection {
     ) -> Int {
         var price = ReplyPrice()
         price.add(asked.groups.count, DescribedShareOffsets.self, text: 128)
-        for group in asked.groups {
+        for group in distinct(asked.groups, by: { ExactString($0.groupID) }).entries {
             if let topics = group.topics {
                 price.add(topics.count, TopicRow.self, text: 0)
                 price.add(topics.reduce(0) { $0 + $1.partitions.count }, PartitionRow.self, text: 64)
             } else {
-                let known = (try? context.broker.shares.partitions(of: ExactString(group.groupID))) ?? []
-                price.add(known.count, PartitionRow.self, text: 64)
-                price.add(Set(known.lazy.map(\.topicID)).count, TopicRow.self, text: TopicName.maxLength)
+                // Each may be of a topic of its own.
+                let known = context.broker.shares.partitionCount(of: ExactString(group.groupID))
+                price.add(known, PartitionRow.self, text: 64)
+                price.add(known, TopicRow.self, text: TopicName.maxLength)
             }
         }
         return price.bytes
