@@ -49,9 +49,10 @@ struct MockAPI: Sendable {
         var page = 1
         for item in query.split(separator: "&") {
             let pair = item.split(separator: "=", maxSplits: 1).map(String.init)
-            guard ["page", "offset", "cursor"].contains(pair[0]) else { continue }
+            // "=" alone has no name.
+            guard let name = pair.first, ["page", "offset", "cursor"].contains(name) else { continue }
             guard pair.count == 2, let number = Int(pair[1]), (0...1_000_000_000).contains(number) else { return nil }
-            page = pair[0] == "offset" ? number / rows + 1 : number
+            page = name == "offset" ? number / rows + 1 : number
         }
         return page >= 1 ? page : nil
     }

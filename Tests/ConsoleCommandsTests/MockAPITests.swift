@@ -36,6 +36,7 @@ import Testing
         }
         #expect(
             api.answer("/i?page=x").status == "400 Bad Request" && api.answer("/i?page=0").status == "400 Bad Request")
+        #expect(api.answer("/i?=").status == "200 OK", "a parameter without a name is none")
         let text = String(decoding: api.answer("/i?page=9").bytes, as: UTF8.self)
         #expect(text == "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n{\"data\":[]}")
     }
