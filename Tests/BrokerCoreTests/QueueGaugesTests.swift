@@ -71,7 +71,12 @@ import Testing
             node.pass(1000)
             try node.acknowledge(messages, "q")
         }
-        #expect(read("drain_seconds") == "gauges([\(QueueFlow.maxDrainSeconds)])")
+        // Of what is there one a second goes.
+        gauges.look(nowMs: node.clock.now)
+        guard case .gauges(let slow) = metrics.read(MetricSelector("millrace_queue_drain_seconds")!) else {
+            return #expect(Bool(false), "no drain time is shown")
+        }
+        #expect(slow.count == 1 && abs((slow.first ?? 0) - 140) < 20, "\(slow)")
         _ = try node.queues.reject(node.receive("q", 100).map(\.handle), in: "q").answer.get()
         #expect(read("paused") == "gauges([1.0])")
     }
@@ -84,7 +89,10 @@ import Testing
         #expect(flow.drainSeconds == nil)
         flow.acknowledgedPerSecond = 2
         #expect(flow.drainSeconds == 5)
+        // As much comes as goes: a busy queue, and no slow one.
         flow.arrivedPerSecond = 2
+        #expect(flow.drainSeconds == 5)
+        flow.acknowledgedPerSecond = 0
         #expect(flow.drainSeconds == QueueFlow.maxDrainSeconds)
         flow.counts.visible = 0
         #expect(flow.drainSeconds == 0)
