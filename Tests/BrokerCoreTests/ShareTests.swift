@@ -40,16 +40,23 @@ import Testing
         let many = (0..<10_000).map { TopicPartition(topicID: log.topicID, partitionIndex: Int32($0)) }
         let most = ShareWaits.maxWaitingPartitions / many.count
         let ended = Lock(0)
-        func wait(_ partitions: [TopicPartition]) -> ShareWaits.Outcome {
-            waits.wait(for: partitions, of: "g", since: 0) { _ in ended.withLock { $0 += 1 } }
+        var session = UInt32(0)
+        func wait(_ partitions: [TopicPartition], since mark: UInt64 = 0) -> ShareWaits.Outcome {
+            session += 1
+            return waits.wait(for: partitions, of: "g", by: session, since: mark) { _ in ended.withLock { $0 += 1 } }
         }
         for _ in 0..<most { if case .waits = wait(many) {} else { Issue.record("it does not wait") } }
         #expect(wait([own]) == .full)
         waits.tell(own, of: "g")
         #expect(ended.withLock { $0 } == 1 && waits.count == most - 1)
-        #expect(waits.wait(for: many, of: "g", since: 1) { _ in } != .full)
+        #expect(wait(many, since: 1) != .full)
+        // One of each session: its next one, and its end, are the end of that.
+        #expect(waits.wait(for: many, of: "g", by: session, since: 1) { _ in ended.withLock { $0 += 1 } } != .full)
+        #expect(ended.withLock { $0 } == 2 && waits.count == most)
+        waits.end(session, of: "g")
+        #expect(ended.withLock { $0 } == 3 && waits.count == most - 1)
         waits.endAll()
-        #expect(waits.wait(for: [own], of: "g", since: 1) { _ in } != .full)
+        #expect(wait([own], since: 1) != .full)
     }
 
     @Test func locksEndByThemselvesAndAreRenewed() throws {

@@ -77,6 +77,7 @@ extension ShareCoordinator {
     public func isCurrent(_ session: ShareSession) -> Bool { sessions.withLock { $0.isCurrent(session) } }
 
     private func giveBack(_ ended: ShareSessions.Ended) {
+        waits.end(ended.owner, of: ended.key.group)
         for id in ended.partitions {
             guard let log = broker.catalog.topic(id: id.topicID)?.partition(id.partitionIndex) else { continue }
             // Where it is refused the locks end by themselves.
@@ -356,7 +357,9 @@ extension ShareCoordinator {
             resume(false)
             return true
         }
-        let outcome = waits.wait(for: session.partitions, of: session.group, since: mark) { call in
+        let outcome = waits.wait(
+            for: session.partitions, of: session.group, by: session.owner, since: mark
+        ) { call in
             resume(call == .lookAgain)
         }
         switch outcome {

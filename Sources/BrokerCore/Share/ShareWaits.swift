@@ -20,6 +20,8 @@ final class ShareWaits: Sendable {
     typealias Resume = @Sendable (Call) -> Void
 
     private struct Waiter {
+        /// The session's.
+        let owner: UInt32
         let partitions: Set<TopicPartition>
         let resume: Resume
     }
@@ -35,6 +37,8 @@ final class ShareWaits: Sendable {
         let number: UInt64
         /// By their numbers, which ascend.
         var waiters: [UInt64: Waiter] = [:]
+        /// The waiters by their sessions: one of each.
+        var byOwner: [UInt32: UInt64] = [:]
         /// How often each partition was told of.
         var news: [TopicPartition: UInt64] = [:]
         var places: [TopicPartition: Int32] = [:]
@@ -52,6 +56,14 @@ final class ShareWaits: Sendable {
         mutating func left(_ waiter: Waiter) {
             waiting -= 1
             partitions -= waiter.partitions.count
+        }
+
+        /// - Returns: what has waited; nil: nothing of that number does.
+        mutating func remove(_ number: UInt64, of group: ExactString) -> Resume? {
+            guard let waiter = groups[group]?.waiters.removeValue(forKey: number) else { return nil }
+            groups[group]?.byOwner[waiter.owner] = nil
+            left(waiter)
+            return waiter.resume
         }
     }
 
@@ -105,11 +117,13 @@ final class ShareWaits: Sendable {
         case full
     }
 
-    /// Lets a fetch wait; `resume` is called once, on any thread.
+    /// Lets a fetch wait; `resume` is called once, on any thread. Another one of the session that waits still is over: nobody goes on with that.
     func wait(
-        for partitions: [TopicPartition], of group: ExactString, since mark: UInt64, _ resume: @escaping Resume
+        for partitions: [TopicPartition], of group: ExactString, by owner: UInt32, since mark: UInt64,
+        _ resume: @escaping Resume
     ) -> Outcome {
-        state.withLock { state in
+        end(owner, of: group)
+        return state.withLock { state in
             guard state.waiting < Self.maxWaiting,
                 state.partitions + partitions.count <= Self.maxWaitingPartitions,
                 let index = state.groups.index(forKey: group)
@@ -117,10 +131,11 @@ final class ShareWaits: Sendable {
             let news = state.groups.values[index].news
             guard partitions.reduce(0, { $0 &+ (news[$1] ?? 0) }) == mark else { return .news }
             state.lastNumber += 1
-            let waiter = Waiter(partitions: Set(partitions), resume: resume)
+            let waiter = Waiter(owner: owner, partitions: Set(partitions), resume: resume)
             state.waiting += 1
             state.partitions += waiter.partitions.count
             state.groups.values[index].waiters[state.lastNumber] = waiter
+            state.groups.values[index].byOwner[owner] = state.lastNumber
             return .waits(state.lastNumber)
         }
     }
@@ -130,12 +145,10 @@ final class ShareWaits: Sendable {
         let resume = state.withLock { state -> Resume? in
             guard let index = state.groups.index(forKey: group) else { return nil }
             state.groups.values[index].news[partition, default: 0] += 1
-            let first = state.groups.values[index].waiters.filter { $0.value.partitions.contains(partition) }.keys.min()
-            guard let first, let waiter = state.groups.values[index].waiters.removeValue(forKey: first) else {
-                return nil
-            }
-            state.left(waiter)
-            return waiter.resume
+            var first: UInt64?
+            for (number, waiter) in state.groups.values[index].waiters
+            where number < first ?? .max && waiter.partitions.contains(partition) { first = number }
+            return first.flatMap { state.remove($0, of: group) }
         }
         resume?(.lookAgain)
     }
@@ -155,12 +168,14 @@ final class ShareWaits: Sendable {
     }
 
     func endWait(_ number: UInt64, of group: ExactString) {
-        let resume = state.withLock { state -> Resume? in
-            guard let waiter = state.groups[group]?.waiters.removeValue(forKey: number) else { return nil }
-            state.left(waiter)
-            return waiter.resume
-        }
-        resume?(.timeIsOver)
+        state.withLock { $0.remove(number, of: group) }?(.timeIsOver)
+    }
+
+    /// Ends the wait of a session that has ended, or that asks for something else.
+    func end(_ owner: UInt32, of group: ExactString) {
+        state.withLock { state in
+            state.groups[group]?.byOwner[owner].flatMap { state.remove($0, of: group) }
+        }?(.timeIsOver)
     }
 
     func has(_ number: UInt64, of group: ExactString) -> Bool {
@@ -173,6 +188,7 @@ final class ShareWaits: Sendable {
             for index in state.groups.values.indices {
                 ended += state.groups.values[index].waiters.values
                 state.groups.values[index].waiters = [:]
+                state.groups.values[index].byOwner = [:]
             }
             (state.waiting, state.partitions) = (0, 0)
             return ended
