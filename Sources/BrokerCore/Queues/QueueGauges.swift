@@ -37,7 +37,7 @@ public final class QueueGauges: Sendable {
         drain = metrics.list(
             "millrace_queue_drain_seconds",
             help:
-                "Time until what waits in a queue is acknowledged, at the rates of the last minute, and where it becomes no less, as if nothing came any more; a year at most."
+                "Time in which what waits in a queue is worked off at the rate of the last minute, were nothing to come any more; a year at most."
         )
         work = metrics.list(
             "millrace_queue_work_visibility_ratio",
@@ -113,14 +113,13 @@ extension QueueFlow {
     /// A queue that takes longer to empty takes as long.
     static let maxDrainSeconds = 31_536_000.0
 
-    /// Seconds until what is there is acknowledged, at the rates of the last minute, `maxDrainSeconds` at most; where it becomes no less, as if
-    /// nothing came any more: a queue that is busy and has little in it is no slow one. Nil: nothing comes and nothing is acknowledged, or that is not known.
+    /// Seconds in which what is there is worked off at the rate of the last minute, were nothing to come any more; `maxDrainSeconds` at most. So a
+    /// queue that is busy and has little in it is no slow one. Nil: nothing comes and nothing is acknowledged, or that is not known.
     var drainSeconds: Double? {
         guard let arrivedPerSecond, let acknowledgedPerSecond else { return nil }
         let backlog = counts.visible + counts.inFlight + counts.delayed + counts.ending
         if backlog == 0 { return 0 }
         guard arrivedPerSecond > 0 || acknowledgedPerSecond > 0 else { return nil }
-        let rate = acknowledgedPerSecond - arrivedPerSecond
-        return min(Double(backlog) / (rate > 0 ? rate : acknowledgedPerSecond), Self.maxDrainSeconds)
+        return min(Double(backlog) / acknowledgedPerSecond, Self.maxDrainSeconds)
     }
 }
