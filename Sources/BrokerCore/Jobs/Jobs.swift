@@ -170,9 +170,9 @@ public final class Jobs: StateCoordinator {
         return JobFloors(topic: ends(topic), quarantine: ends(quarantine))
     }
 
-    /// Waits until commits are on disk, or known not to be just now; whether they are, with all that the job's topics had appended.
+    /// Waits until commits are on disk, or known not to be just now; whether they are, with all that its topics and that of jobs had appended.
     public func isOnDisk(_ commits: CommitSpan, of job: Job) -> Bool {
-        broker.queues.areDurable(commits) && !hasLeftOutAppends([job.topic, job.quarantine])
+        broker.queues.areDurable(commits) && !hasLeftOutAppends([job.topic, job.quarantine, Topic.jobsTopicName])
     }
 
     /// Ends a job all of which is on disk. One that could not be ended stays this process' own, for `settle`: a shard that is loaded

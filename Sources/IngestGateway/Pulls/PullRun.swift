@@ -66,6 +66,8 @@ final class PullRun {
     }
 
     private let begun: CommitSpan
+    /// The record of the page before.
+    private var noted = CommitSpan()
 
     /// Runs, and ends the job. Gives why it has not finished.
     func run() -> String? {
@@ -128,6 +130,8 @@ final class PullRun {
             let lines = body.withUnsafeBytes {
                 PageReader.lines(rows, of: $0, from: Int64(upload.line) + 1, without: known)
             }
+            // Asking for the page took its time, most often longer than the disk.
+            guard noted.isEmpty || jobs.isOnDisk(noted, of: job) else { return .unsettled(Self.noDisk) }
             if let end = store(lines) { return end }
             upload.didTakePage(bytes: bytes)
             known = []
@@ -141,11 +145,11 @@ final class PullRun {
         }
     }
 
-    /// Tells that all before the place at hand is on disk. It need not be waited for: what is appended from now on stands behind its floors.
+    /// Tells that all before the place at hand is on disk. Before more is appended that is waited for: a start knows the rows of one page alone.
     private func note() -> End? {
         let progress = PullProgress(name: definition.name, pages: pages.count, place: pages.place)
         do throws(JobRefusal) {
-            _ = try jobs.progress(
+            noted = try jobs.progress(
                 of: running, upload.progress, jobs.floors(topic: job.topic, quarantine: job.quarantine), pull: progress)
             return nil
         } catch {
