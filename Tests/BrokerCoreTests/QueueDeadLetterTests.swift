@@ -365,6 +365,53 @@ import Testing
         #expect(try node.moves("dead").isEmpty)
     }
 
+    /// At once: before the move, which waits for its next second, has been looked at.
+    @Test func aQueueThatIsMadeAgainHasNoneOfTheMovesBefore() throws {
+        let node = try node()
+        try lose(["a", "b", "c"], of: "orders", node)
+        let move = try node.move("dead", perSecond: 1)
+        node.turn()
+        #expect(node.queues.deleteQueue("dead") == nil)
+        try node.create("dead")
+        try node.send(["x", "y", "z"], to: "dead")
+        for _ in 0..<5 {
+            node.pass(1000)
+            node.turn()
+        }
+        let job = try node.broker.jobs.job(#require(JobID(move.id)))
+        #expect(job.state == .failed && job.reason?.contains("dead") == true, "\(job)")
+        #expect(try Set(node.receive("dead").map(\.text)) == ["x", "y", "z"])
+    }
+
+    @Test func lettersGoBackToNoQueueThatNobodyWasAskedFor() throws {
+        let node = try node()
+        try lose(["a"], of: "orders", node)
+        try node.move("dead") { $0.origins = [] }
+        for _ in 0..<3 { node.turn() }
+        let move = try #require(try node.moves("dead").first)
+        #expect(move.state == .completed && move.moved == 0 && move.stayed == 1, "\(move)")
+    }
+
+    @Test func whatBodiesHaveIsFoundInTheMiddleOfItsLikes() throws {
+        let node = try node()
+        try node.send(["a"], to: "orders")
+        var message = try #require(node.receive("orders").first)
+        func has(_ body: String, _ wanted: String) -> Bool {
+            var selection = MessageSelection()
+            selection.contains = Array(wanted.utf8)
+            message.body = Array(body.utf8)
+            return selection.selects(message)
+        }
+        var random = SeededRandom(seed: 4)
+        for _ in 0..<2_000 {
+            func word(_ most: Int) -> String {
+                String((0..<Int.random(in: 1...most, using: &random)).map { _ in "ab".randomElement(using: &random)! })
+            }
+            let (body, wanted) = (word(24), word(6))
+            #expect(has(body, wanted) == body.contains(wanted), "\(wanted) in \(body)")
+        }
+    }
+
     // MARK: As jobs
 
     @Test(arguments: [false, true]) func aMoveThatAStopHasEndedSaysSo(_ isCrash: Bool) throws {

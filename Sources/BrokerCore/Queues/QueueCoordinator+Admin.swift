@@ -106,7 +106,8 @@ extension QueueCoordinator {
         }
         replace(queue.name, by: nil)
         agenda.withLock { $0.forget(topic.id) }
-        // A move from it finds it gone.
+        // A move from it finds it gone, now and not when its next messages are due.
+        moves.withLock { $0.bySource[ExactString(queue.name)]?.nextMs = 0 }
         signal.raise()
         for log in topic.partitions {
             let id = TopicPartition(topicID: topic.id, partitionIndex: log.partitionIndex)

@@ -91,7 +91,7 @@ extension QueueCoordinator {
 
     public func rehearseMove(_ order: QueueMoveOrder) -> Result<QueueMoveRehearsal, QueueRefusal> {
         do throws(QueueRefusal) {
-            let origins = try check(order)
+            let origins = try check(order).origins
             var rehearsal = QueueMoveRehearsal()
             var place: Place?
             for _ in 0..<Self.rehearsedPages {

@@ -16,6 +16,8 @@ struct QueueMoves {
         /// Where a move without a destination may go: the queues whose dead letters these were when it began, which is what its caller was
         /// asked for. The headers that name a letter's queue are anybody's who may write to the queue.
         let origins: Set<ExactString>
+        /// Of the queue that it moves from: another one may have its name by then.
+        let sourceNumber: UInt64
         /// Milliseconds since 1970 before which nothing more is moved.
         var nextMs: Int64 = 0
         /// What its job was told last, and milliseconds since 1970 from which on it is told more.
@@ -80,7 +82,7 @@ extension QueueCoordinator {
 
     public func startMove(_ order: QueueMoveOrder) -> QueueOutcome<Result<QueueMove, QueueRefusal>> {
         do throws(QueueRefusal) {
-            let origins = try check(order)
+            let (origins, sourceNumber) = try check(order)
             let expected = try counts(of: order.source, withOldest: false).answer.get().visible
             if let refusal = broker.jobs.makeTopic() { throw QueueRefusal(refusal) }
             let source = ExactString(order.source)
@@ -97,7 +99,8 @@ extension QueueCoordinator {
             let begun: (job: RunningJob, commits: CommitSpan)
             do throws(JobRefusal) { begun = try broker.jobs.begin(job) } catch { throw QueueRefusal(error) }
             moves.withLock { moves in
-                moves.bySource[source] = QueueMoves.Entry(order: order, job: begun.job, move: move, origins: origins)
+                moves.bySource[source] = QueueMoves.Entry(
+                    order: order, job: begun.job, move: move, origins: origins, sourceNumber: sourceNumber)
             }
             signal.raise()
             return QueueOutcome(.success(move), begun.commits)
@@ -106,8 +109,8 @@ extension QueueCoordinator {
         }
     }
 
-    /// Gives the queues that letters may go back to.
-    func check(_ order: QueueMoveOrder) throws(QueueRefusal) -> Set<ExactString> {
+    /// Gives the queues that letters may go back to, of those that the caller was asked for, and the number of the source.
+    func check(_ order: QueueMoveOrder) throws(QueueRefusal) -> (origins: Set<ExactString>, sourceNumber: UInt64) {
         let queue = try find(order.source).queue
         if let destination = order.destination {
             let target = try find(destination).queue
@@ -130,7 +133,8 @@ extension QueueCoordinator {
             throw QueueRefusal(.invalid, "a message is moved back 1 to \(Self.maxRedrives) times")
         }
         if let problem = order.selection.problem ?? order.edit.problem { throw QueueRefusal(.invalid, problem) }
-        return Set(origins.map { ExactString($0) })
+        let found = Set(origins.map { ExactString($0) })
+        return (order.origins.map { found.intersection($0) } ?? found, queue.number)
     }
 
     public func moves(from source: String) -> Result<[QueueMove], QueueRefusal> {
@@ -185,10 +189,19 @@ extension QueueCoordinator {
     }
 
     private func giveBackStaying(_ entry: inout QueueMoves.Entry) {
-        if let queue = directory.byName[ExactString(entry.move.source)] {
+        if let queue = try? source(of: entry) {
             giveBack(Array(entry.staying.values), to: queue, wereCounted: false)
         }
         entry.staying = [:]
+    }
+
+    /// The queue that it moves from, not another one that has got its name.
+    private func source(of entry: QueueMoves.Entry) throws(QueueRefusal) -> Queue {
+        let queue = try find(entry.move.source).queue
+        guard queue.number == entry.sourceNumber else {
+            throw QueueRefusal(.notFound, "the queue \(entry.move.source) was deleted, and another one has its name")
+        }
+        return queue
     }
 
     /// Tells a move's job how far it is, and how it has ended.
@@ -260,7 +273,7 @@ extension QueueCoordinator {
     /// Moves `most` messages at most, and counts them, also where it throws: what could not be moved is given back then. Returns how many were
     /// on their way; nil: there is none that is not leased.
     private func moveBack(_ entry: inout QueueMoves.Entry, _ most: Int, _ nowMs: Int64) throws(QueueRefusal) -> Int? {
-        let source = try find(entry.move.source).queue
+        let source = try source(of: entry)
         renew(&entry, nowMs)
         try conclude(&entry)
         if most == 0 { return 0 }
@@ -431,7 +444,8 @@ extension QueueCoordinator.Prepared {
         if let groupID = message.groupID { headers.append(QueueHeader.header(QueueHeader.group, groupID)) }
         let redrives = (message.deadLetter?.redriveCount ?? 0) + 1
         headers.append(QueueHeader.header(QueueHeader.redrives, redrives))
-        group = message.groupID.map { NameDigest(of: $0.utf8) }
+        // As `QueueRecordMarks`: where no header names a group, the key does.
+        group = message.groupID.map { NameDigest(of: $0.utf8) } ?? message.key.map { NameDigest(of: $0) }
         id = nil
         isDelayed = false
     }

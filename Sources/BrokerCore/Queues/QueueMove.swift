@@ -62,6 +62,8 @@ public struct QueueMoveOrder: Sendable {
     /// A message that was moved back so often stays, 1 to `QueueCoordinator.maxRedrives`.
     public var maxRedrives = QueueCoordinator.maxRedrives
     public var edit = MessageEdit()
+    /// The queues that letters may go back to, as far as whoever orders it was asked for; nil: any whose dead letters they are.
+    public var origins: Set<ExactString>?
     /// By which path it was asked for, and by whom; nil: nobody was asked.
     public var route = ""
     public var owner: String?
@@ -155,19 +157,22 @@ public struct QueueMoveRehearsal: Sendable {
 }
 
 extension [UInt8] {
-    /// Whether some bytes stand in it, one behind the other. Costs a step for each byte as a rule.
+    /// Whether some bytes stand in it, one behind the other: two steps for each byte at most, whatever they are (Knuth, Morris and Pratt).
     fileprivate func contains(_ wanted: [UInt8]) -> Bool {
-        guard let first = wanted.first else { return true }
-        guard count >= wanted.count else { return false }
-        return withUnsafeBytes { bytes in
-            var from = 0
-            let last = bytes.count - wanted.count
-            while from <= last {
-                guard let place = bytes[from...last].firstIndex(of: first) else { return false }
-                if bytes[place..<place + wanted.count].elementsEqual(wanted) { return true }
-                from = place + 1
-            }
-            return false
+        // How much of the beginning of `wanted` ends at each of its places, and is not all up to there.
+        var overlaps = [Int](repeating: 0, count: wanted.count)
+        func next(_ matched: Int, _ byte: UInt8) -> Int {
+            var matched = matched
+            while matched > 0, wanted[matched] != byte { matched = overlaps[matched - 1] }
+            return wanted[matched] == byte ? matched + 1 : 0
         }
+        guard !wanted.isEmpty else { return true }
+        for place in wanted.indices.dropFirst() { overlaps[place] = next(overlaps[place - 1], wanted[place]) }
+        var matched = 0
+        for byte in self {
+            matched = next(matched, byte)
+            if matched == wanted.count { return true }
+        }
+        return false
     }
 }

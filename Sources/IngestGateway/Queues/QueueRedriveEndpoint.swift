@@ -41,6 +41,7 @@ enum QueueRedriveEndpoint: HTTPEndpoint {
             if !targets.allSatisfy({ loop.mayWrite(toQueue: $0) }) {
                 return loop.refuseQueue(Problem(.forbidden, "You may not write to where the messages would go."))
             }
+            if order.destination == nil { order.origins = Set(targets.map { ExactString($0) }) }
             order.route = String(decoding: loop.head.path, as: UTF8.self)
             order.owner = loop.asker?.registered.subject.principal.name.text
             return loop.ask(on: isDry ? .worker : .admin) { [order] queues, _, done in

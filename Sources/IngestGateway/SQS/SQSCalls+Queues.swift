@@ -195,6 +195,7 @@ extension SQSCalls {
             for origin in origins { try require(.write, origin) }
         }
         var order = QueueMoveOrder(from: source.text.text, to: destination?.text.text, perSecond: rate)
+        if destination == nil { order.origins = Set(origins.map { ExactString($0.text.text) }) }
         (order.route, order.owner) = ("StartMessageMoveTask", owner)
         let outcome = queues.startMove(order)
         switch outcome.answer {
